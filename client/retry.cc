@@ -1,0 +1,75 @@
+#include "client/retry.h"
+
+#include <algorithm>
+
+#include "client/error.h"
+
+namespace semaphore::client {
+namespace {
+
+constexpr absl::Duration kBaseBackoff = absl::Milliseconds(100);
+constexpr absl::Duration kMaxBackoff = absl::Seconds(2);
+
+// The reason to try again, or empty: only failures that may pass by themselves.
+std::string_view TransientReason(const Attempt& attempt) {
+  switch (attempt.cause) {
+    case HttpCause::kDns:
+    case HttpCause::kConnect:
+    case HttpCause::kProxy:
+    case HttpCause::kReset:
+      return "connection";
+    case HttpCause::kNone:
+      break;
+    default:
+      return "";
+  }
+  if (HasReason(attempt.status, Reason::kUpstreamUnavailable)) return "unavailable";
+  if (HasReason(attempt.status, Reason::kUpstreamRateLimited)) return "rate_limited";
+  // Upstream answers 500 for passing troubles too (internal time-outs, facts §2).
+  const auto info = GetErrorInfo(attempt.status);
+  if (HasReason(attempt.status, Reason::kUpstreamError) &&
+      info->metadata().count("upstreamStatus") > 0 &&
+      info->metadata().at("upstreamStatus") == "500") {
+    return "error";
+  }
+  return "";
+}
+
+// A reply that leaves no doubt: upstream understood and refused. 5xx, broken and unreadable replies
+// do not.
+bool IsClearAnswer(const Attempt& attempt) {
+  if (attempt.cause != HttpCause::kNone) return false;
+  for (const Reason reason :
+       {Reason::kUpstreamUnavailable, Reason::kUpstreamError, Reason::kUpstreamMalformedResponse,
+        Reason::kUpstreamResponseTooLarge}) {
+    if (HasReason(attempt.status, reason)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+RetryVerdict DecideRetry(const MethodSpec& spec, const Attempt& attempt, bool caller_token,
+                         double random) {
+  RetryVerdict verdict;
+  const upstream::v1::Idempotency idempotency = spec.call.idempotency();
+  verdict.reason = TransientReason(attempt);
+  const bool may_repeat = idempotency != upstream::v1::IDEMPOTENCY_NEVER;
+  if (may_repeat && !verdict.reason.empty() && attempt.number < kMaxAttempts) {
+    verdict.retry = true;
+    const absl::Duration ceiling =
+        std::min(kMaxBackoff, kBaseBackoff * (1 << (attempt.number - 1)));
+    verdict.delay = std::max(ceiling * random,
+                             attempt.cause == HttpCause::kNone
+                                 ? GetRetryAfter(attempt.status).value_or(absl::ZeroDuration())
+                                 : absl::ZeroDuration());
+    return verdict;
+  }
+  const bool repeat_is_safe = idempotency == upstream::v1::IDEMPOTENCY_UNSPECIFIED ||
+                              idempotency == upstream::v1::IDEMPOTENCY_NATURAL ||
+                              (idempotency == upstream::v1::IDEMPOTENCY_TOKEN && caller_token);
+  verdict.outcome_unknown = !repeat_is_safe && attempt.may_have_arrived && !IsClearAnswer(attempt);
+  return verdict;
+}
+
+}  // namespace semaphore::client
