@@ -1,0 +1,279 @@
+#include "gateway/admin_server.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http.hpp>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/json_text.h"
+#include "gateway/metrics.h"
+
+namespace semaphore::gateway {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = beast::http;
+using asio::ip::tcp;
+using Reply = http::response<http::string_body>;
+
+constexpr auto kUseTuple = asio::as_tuple(asio::use_awaitable);
+constexpr std::string_view kPaths = "/metrics\n/healthz\n/readyz\n";
+constexpr const char* kPlainText = "text/plain; charset=utf-8";
+
+// How much of a refused request is read after the reply, so that closing does not reset it away,
+// and for how long.
+constexpr size_t kLingerBytes = 64 << 10;
+constexpr std::chrono::seconds kLingerTime{2};
+// How long a failing accept (no descriptor is left) rests.
+constexpr std::chrono::milliseconds kAcceptRest{100};
+
+Reply MakeReply(http::status status, const char* content_type, std::string body) {
+  Reply reply(status, 11);
+  reply.set(http::field::content_type, content_type);
+  reply.set(http::field::cache_control, "no-store");
+  reply.body() = std::move(body);
+  return reply;
+}
+
+Reply MakeReadiness(const std::vector<std::string>& reasons) {
+  std::string body =
+      reasons.empty() ? "{\"ready\":true,\"reasons\":[" : "{\"ready\":false,\"reasons\":[";
+  for (size_t i = 0; i < reasons.size(); ++i) {
+    if (i > 0) body += ',';
+    AppendJsonString(&body, reasons[i]);
+  }
+  body += "]}\n";
+  const http::status status =
+      reasons.empty() ? http::status::ok : http::status::service_unavailable;
+  return MakeReply(status, "application/json", std::move(body));
+}
+
+Reply Answer(const AdminServer::Sources& sources, http::verb verb, std::string_view target) {
+  const std::string_view path = target.substr(0, target.find('?'));
+  const bool known = path == "/metrics" || path == "/healthz" || path == "/readyz";
+  if (!known) {
+    return MakeReply(http::status::not_found, kPlainText,
+                     "not found; there is:\n" + std::string(kPaths));
+  }
+  if (verb != http::verb::get && verb != http::verb::head) {
+    Reply reply = MakeReply(http::status::method_not_allowed, kPlainText, "use GET or HEAD\n");
+    reply.set(http::field::allow, "GET, HEAD");
+    return reply;
+  }
+  if (path == "/metrics") {
+    return MakeReply(http::status::ok, kMetricsContentType, sources.metrics());
+  }
+  if (path == "/readyz") return MakeReadiness(sources.not_ready_because());
+  return MakeReply(http::status::ok, kPlainText, "ok\n");
+}
+
+// What to say to bytes that are no request we take; nothing when the peer is gone or too slow.
+std::optional<Reply> AnswerUnreadable(const beast::error_code& error) {
+  if (error == http::error::header_limit || error == http::error::buffer_overflow) {
+    return MakeReply(http::status::request_header_fields_too_large, kPlainText,
+                     "header too large\n");
+  }
+  if (error == http::error::body_limit) {
+    return MakeReply(http::status::payload_too_large, kPlainText, "body too large\n");
+  }
+  if (error == beast::error::timeout || error == http::error::end_of_stream ||
+      error == http::error::partial_message ||
+      error.category() != make_error_code(http::error::bad_method).category()) {
+    return std::nullopt;
+  }
+  return MakeReply(http::status::bad_request, kPlainText, "not an HTTP/1.1 request\n");
+}
+
+}  // namespace
+
+// All its state belongs to one strand; the coroutines keep it alive.
+class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
+ public:
+  Impl(const asio::any_io_executor& executor, Options options, Sources sources)
+      : strand_(asio::make_strand(executor)),
+        options_(std::move(options)),
+        sources_(std::move(sources)),
+        acceptor_(strand_),
+        rest_(strand_) {}
+
+  absl::Status Listen();
+  void Spawn() { asio::co_spawn(strand_, AcceptAll(shared_from_this()), asio::detached); }
+  void Stop() {
+    asio::post(strand_, [self = shared_from_this()] { self->CloseAll(); });
+  }
+  uint16_t port() const { return port_; }
+
+ private:
+  // Makes a connection known to CloseAll for as long as its coroutine lives.
+  class Registration {
+   public:
+    Registration(Impl* impl, beast::tcp_stream* stream) : impl_(impl), stream_(stream) {
+      impl_->streams_.insert(stream_);
+    }
+    ~Registration() { impl_->streams_.erase(stream_); }
+    Registration(const Registration&) = delete;
+    Registration& operator=(const Registration&) = delete;
+
+   private:
+    Impl* const impl_;
+    beast::tcp_stream* const stream_;
+  };
+
+  static asio::awaitable<void> AcceptAll(std::shared_ptr<Impl> self);
+  static asio::awaitable<void> Serve(std::shared_ptr<Impl> self, tcp::socket socket);
+  // True when the connection may carry another request.
+  static asio::awaitable<bool> ServeOne(Impl* self, beast::tcp_stream* stream,
+                                        beast::flat_buffer* buffer);
+  static asio::awaitable<bool> Send(Impl* self, beast::tcp_stream* stream, Reply reply,
+                                    bool without_body);
+  static asio::awaitable<void> Linger(beast::tcp_stream* stream);
+  void CloseAll();
+
+  const asio::strand<asio::any_io_executor> strand_;
+  const Options options_;
+  const Sources sources_;
+  tcp::acceptor acceptor_;
+  asio::steady_timer rest_;
+  uint16_t port_ = 0;
+  bool stopped_ = false;
+  std::set<beast::tcp_stream*> streams_;
+};
+
+absl::Status AdminServer::Impl::Listen() {
+  const std::string where = absl::StrCat("admin address ", options_.host, " port ", options_.port);
+  beast::error_code error;
+  const std::string literal = options_.host == "localhost" ? "127.0.0.1" : options_.host;
+  const asio::ip::address address = asio::ip::make_address(literal, error);
+  if (error) return absl::InvalidArgumentError(where + ": expected an IP address");
+  const tcp::endpoint endpoint(address, options_.port);
+  acceptor_.open(endpoint.protocol(), error);
+  if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor_.bind(endpoint, error);
+  if (!error) acceptor_.listen(static_cast<int>(options_.max_connections), error);
+  if (error) return absl::UnavailableError(where + ": cannot listen: " + error.message());
+  port_ = acceptor_.local_endpoint(error).port();
+  if (error) return absl::UnavailableError(where + ": " + error.message());
+  return absl::OkStatus();
+}
+
+asio::awaitable<void> AdminServer::Impl::AcceptAll(std::shared_ptr<Impl> self) {
+  while (!self->stopped_) {
+    auto [error, socket] = co_await self->acceptor_.async_accept(kUseTuple);
+    if (self->stopped_) break;
+    if (error) {
+      self->rest_.expires_after(kAcceptRest);
+      co_await self->rest_.async_wait(kUseTuple);
+      continue;
+    }
+    // A full house closes at once; whoever holds the places loses them within the timeouts.
+    if (self->streams_.size() >= self->options_.max_connections) continue;
+    asio::co_spawn(self->strand_, Serve(self, std::move(socket)), asio::detached);
+  }
+}
+
+asio::awaitable<void> AdminServer::Impl::Serve(std::shared_ptr<Impl> self, tcp::socket socket) {
+  beast::tcp_stream stream(std::move(socket));
+  if (self->stopped_) co_return;
+  const Registration registration(self.get(), &stream);
+  beast::flat_buffer buffer(self->options_.max_header_bytes + self->options_.max_body_bytes);
+  for (bool more = true; more && !self->stopped_;) {
+    more = co_await ServeOne(self.get(), &stream, &buffer);
+  }
+  beast::error_code ignored;
+  stream.socket().shutdown(tcp::socket::shutdown_both, ignored);
+}
+
+asio::awaitable<bool> AdminServer::Impl::ServeOne(Impl* self, beast::tcp_stream* stream,
+                                                  beast::flat_buffer* buffer) {
+  http::request_parser<http::string_body> parser;
+  parser.header_limit(static_cast<uint32_t>(self->options_.max_header_bytes));
+  parser.body_limit(self->options_.max_body_bytes);
+  stream->expires_after(self->options_.read_timeout);
+  const auto [read_error, bytes] = co_await http::async_read(*stream, *buffer, parser, kUseTuple);
+  if (read_error) {
+    std::optional<Reply> refusal = AnswerUnreadable(read_error);
+    if (!refusal.has_value() || self->stopped_) co_return false;
+    refusal->keep_alive(false);
+    const bool sent = co_await Send(self, stream, *std::move(refusal), /*without_body=*/false);
+    if (sent) co_await Linger(stream);
+    co_return false;
+  }
+  const auto& request = parser.get();
+  Reply reply = Answer(self->sources_, request.method(), request.target());
+  const bool keep = request.keep_alive();
+  reply.version(request.version());
+  reply.keep_alive(keep);
+  const bool without_body = request.method() == http::verb::head;
+  const bool sent = co_await Send(self, stream, std::move(reply), without_body);
+  co_return sent&& keep;
+}
+
+asio::awaitable<bool> AdminServer::Impl::Send(Impl* self, beast::tcp_stream* stream, Reply reply,
+                                              bool without_body) {
+  reply.prepare_payload();
+  stream->expires_after(self->options_.write_timeout);
+  http::response_serializer<http::string_body> serializer(reply);
+  // HEAD says the length of the body it leaves out.
+  if (without_body) {
+    const auto [error, bytes] = co_await http::async_write_header(*stream, serializer, kUseTuple);
+    co_return !error;
+  }
+  const auto [error, bytes] = co_await http::async_write(*stream, serializer, kUseTuple);
+  co_return !error;
+}
+
+asio::awaitable<void> AdminServer::Impl::Linger(beast::tcp_stream* stream) {
+  beast::error_code ignored;
+  stream->socket().shutdown(tcp::socket::shutdown_send, ignored);
+  stream->expires_after(kLingerTime);
+  char scratch[4096];
+  for (size_t left = kLingerBytes; left > 0;) {
+    const auto [error, bytes] =
+        co_await stream->async_read_some(asio::buffer(scratch, sizeof scratch), kUseTuple);
+    if (error) co_return;
+    left -= std::min(left, bytes);
+  }
+}
+
+void AdminServer::Impl::CloseAll() {
+  stopped_ = true;
+  beast::error_code ignored;
+  acceptor_.close(ignored);
+  rest_.cancel();
+  for (beast::tcp_stream* stream : streams_) stream->close();
+}
+
+AdminServer::AdminServer(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+// Only running out of memory throws here, and may end the program.
+// NOLINTNEXTLINE(bugprone-exception-escape)
+AdminServer::~AdminServer() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(
+    const asio::any_io_executor& executor, Options options, Sources sources) {
+  auto impl = std::make_shared<Impl>(executor, std::move(options), std::move(sources));
+  absl::Status status = impl->Listen();
+  if (!status.ok()) return status;
+  impl->Spawn();
+  return std::unique_ptr<AdminServer>(new AdminServer(std::move(impl)));
+}
+
+uint16_t AdminServer::port() const { return impl_->port(); }
+
+void AdminServer::Stop() { impl_->Stop(); }
+
+}  // namespace semaphore::gateway

@@ -1,0 +1,138 @@
+#include "gateway/command_line.h"
+
+#include <boost/program_options/options_description.hpp>
+#include <boost/program_options/parsers.hpp>
+#include <boost/program_options/positional_options.hpp>
+#include <boost/program_options/variables_map.hpp>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace semaphore::gateway {
+namespace {
+
+namespace options = boost::program_options;
+
+const std::map<std::string, Command>& Commands() {
+  static const auto* commands = new std::map<std::string, Command>{
+      {"serve", Command::kServe},     {"check-config", Command::kCheckConfig},
+      {"call", Command::kCall},       {"health", Command::kHealth},
+      {"version", Command::kVersion}, {"help", Command::kHelp}};
+  return *commands;
+}
+
+// Which options go with which word; anything else is a mistake to be told, not to be ignored.
+std::vector<std::string> OptionsOf(Command command) {
+  switch (command) {
+    case Command::kServe:
+    case Command::kCheckConfig:
+      return {"config"};
+    case Command::kCall:
+      return {"address", "organization", "token-file", "timeout", "words"};
+    case Command::kHealth:
+      return {"address", "timeout"};
+    default:
+      return {};
+  }
+}
+
+absl::Status FillCall(const std::vector<std::string>& words, CommandLine& line) {
+  if (words.empty() || words.size() > 2)
+    return absl::InvalidArgumentError("call: expected METHOD and its JSON");
+  line.method = words[0];
+  if (words.size() < 2) return absl::OkStatus();
+  line.request_from_stdin = words[1] == "-";
+  if (!line.request_from_stdin) line.request = words[1];
+  return absl::OkStatus();
+}
+
+absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
+  options::options_description known;
+  known.add_options()("config", options::value<std::string>())(
+      "address", options::value<std::string>())("organization", options::value<std::string>())(
+      "token-file", options::value<std::string>())("timeout", options::value<std::string>())(
+      "help,h", "")("version", "")("words", options::value<std::vector<std::string>>());
+  options::positional_options_description positional;
+  positional.add("words", -1);
+  options::variables_map values;
+  using Style = options::command_line_style::style_t;
+  const int style = Style::unix_style & ~Style::allow_guessing;
+  options::store(options::command_line_parser(arguments)
+                     .options(known)
+                     .positional(positional)
+                     .style(style)
+                     .run(),
+                 values);
+
+  CommandLine line;
+  std::vector<std::string> words;
+  if (values.count("words") > 0) words = values["words"].as<std::vector<std::string>>();
+  if (values.count("help") > 0) words = {"help"};
+  if (values.count("version") > 0) words = {"version"};
+  if (!words.empty()) {
+    const auto found = Commands().find(words.front());
+    if (found == Commands().end()) {
+      return absl::InvalidArgumentError(absl::StrCat("no command ", words.front()));
+    }
+    line.command = found->second;
+    words.erase(words.begin());
+  }
+  const std::vector<std::string> allowed = OptionsOf(line.command);
+  for (const auto& [name, value] : values) {
+    if (name == "words" || name == "help" || name == "version") continue;
+    if (std::find(allowed.begin(), allowed.end(), name) == allowed.end()) {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, " does not go with this command"));
+    }
+  }
+  const auto text = [&values](const char* name) {
+    return values.count(name) > 0 ? values[name].as<std::string>() : std::string();
+  };
+  line.config_file = text("config");
+  line.address = values.count("address") > 0 ? text("address") : "127.0.0.1:50051";
+  line.organization = text("organization");
+  line.token_file = text("token-file");
+  if (values.count("timeout") > 0 && (!absl::ParseDuration(text("timeout"), &line.timeout) ||
+                                      line.timeout <= absl::ZeroDuration())) {
+    return absl::InvalidArgumentError("--timeout: expected a time such as 500ms or 10s");
+  }
+  if (line.command == Command::kHealth && values.count("timeout") == 0)
+    line.timeout = absl::Seconds(5);
+  if (line.command == Command::kCall) {
+    const absl::Status filled = FillCall(words, line);
+    if (!filled.ok()) return filled;
+  } else if (!words.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("unexpected: ", absl::StrJoin(words, " ")));
+  }
+  return line;
+}
+
+}  // namespace
+
+absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arguments) {
+  try {
+    return Parse(arguments);
+  } catch (const options::error& error) {
+    return absl::InvalidArgumentError(error.what());
+  }
+}
+
+std::string Usage() {
+  return R"(usage: semaphore-gateway [serve] [--config FILE]
+       semaphore-gateway check-config [--config FILE]
+       semaphore-gateway call [--address HOST:PORT] [--organization NAME] [--token-file FILE] [--timeout 60s]
+                              METHOD [JSON | -]
+       semaphore-gateway health [--address HOST:PORT] [--timeout 5s]
+       semaphore-gateway version
+
+serve         run the gateway (the default). Without a file, SEMAPHORE_ORGANIZATION and SEMAPHORE_API_TOKEN are enough.
+check-config  read the configuration, show it with its defaults, or say what is wrong with it.
+call          make one call to a running gateway, for example
+                semaphore-gateway call PipelineService.GetPipeline '{"pipelineId": "…"}'
+              and print the reply as JSON; "-" reads the request from standard input.
+health        exit status 0 when the gateway there is serving.
+)";
+}
+
+}  // namespace semaphore::gateway

@@ -1,0 +1,417 @@
+#include "gateway/config.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <initializer_list>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "gateway/config_document.h"
+#include "gateway/config_reader.h"
+#include "gateway/config_url.h"
+#include "gateway/token_source.h"
+
+namespace semaphore::gateway {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::milliseconds;
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr size_t kMaxPathBytes = 4096;
+constexpr size_t kMaxOrganizations = 100;
+
+// What every section reader needs.
+struct Reading {
+  ConfigErrors* errors;
+  std::string file;
+  const EnvironmentLookup& environment;
+};
+
+// Relative paths start from the folder of the configuration file, whatever folder the program was
+// started in.
+std::string Resolve(const Reading& reading, const std::string& path) {
+  if (path.empty()) return path;
+  return (std::filesystem::path(reading.file).parent_path() / path).lexically_normal().string();
+}
+
+void ReadPath(const Reading& reading, ConfigSection* section, std::string_view key,
+              std::string* out) {
+  if (section->Text(key, kMaxPathBytes, out)) *out = Resolve(reading, *out);
+}
+
+// Semaphore's organization names are the first label of a host name.
+bool IsOrganizationName(std::string_view name) {
+  return !name.empty() && name.size() <= 63 && name.front() != '-' && name.back() != '-' &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+         });
+}
+
+// The rule of ids and names that travel in a path (api.md).
+bool IsPathName(std::string_view name) {
+  return !name.empty() && name.size() <= 128 && name != "." && name != ".." &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '.' || c == '_' ||
+                  c == '~' || c == '-';
+         });
+}
+
+bool IsVariableName(std::string_view name) {
+  return !name.empty() && !absl::ascii_isdigit(static_cast<unsigned char>(name.front())) &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return absl::ascii_isalnum(static_cast<unsigned char>(c)) || c == '_';
+         });
+}
+
+constexpr std::string_view kNameRule =
+    "expected 1 to 63 of a-z, 0-9 and '-', the first label of NAME.semaphoreci.com";
+constexpr std::string_view kBaseUrlRule =
+    "expected https://HOST[:PORT]/PATH without user, query or fragment";
+
+void SetBaseUrl(const HttpUrl& url, OrganizationConfig* organization) {
+  organization->host = url.address.host;
+  organization->port = url.address.port;
+  // A bare host is what people paste from the browser; the API lives nowhere else.
+  organization->base_path = url.path.empty() ? "/api/v1alpha" : url.path;
+}
+
+// The value of the variable is not quoted anywhere, nor a name that could itself be a token pasted
+// in the wrong place.
+void ReadTokenVariable(const Reading& reading, ConfigSection* section,
+                       OrganizationConfig* organization) {
+  std::string name;
+  if (!section->Text("token_env", 256, &name)) return;
+  if (!IsVariableName(name)) {
+    section->Error("token_env", "expected the name of an environment variable");
+    return;
+  }
+  const std::optional<std::string> value = reading.environment(name);
+  const absl::Status valid = ValidateToken(value.value_or(""), "the environment variable");
+  if (!value.has_value()) {
+    section->Error("token_env", "expected the name of an environment variable that is set");
+  } else if (!valid.ok()) {
+    section->Error("token_env", std::string(valid.message()));
+  }
+  organization->token_env = std::move(name);
+  organization->token = value.value_or("");
+}
+
+OrganizationConfig ReadOrganization(const Reading& reading, const ConfigNode* node,
+                                    const std::string& path) {
+  OrganizationConfig organization;
+  ConfigSection section(reading.errors, node, path);
+  if (!section.Has("name")) section.Error("name", std::string(kNameRule));
+  const bool named = section.Text("name", 256, &organization.name);
+  if (named && !IsOrganizationName(organization.name)) {
+    section.Error("name", std::string(kNameRule));
+    organization.name.clear();
+  }
+  std::string base_url = absl::StrCat("https://", organization.name, ".semaphoreci.com");
+  const bool given = section.Text("base_url", 2048, &base_url);
+  const std::optional<HttpUrl> url = ParseHttpUrl(base_url, "https", 443);
+  if (url.has_value()) SetBaseUrl(*url, &organization);
+  if (given && !url.has_value()) section.Error("base_url", std::string(kBaseUrlRule));
+  ReadPath(reading, &section, "token_file", &organization.token_file);
+  ReadTokenVariable(reading, &section, &organization);
+  if (section.Has("token_file") == section.Has("token_env")) {
+    section.Error("token_file", "expected exactly one of token_file and token_env");
+  }
+  ReadPath(reading, &section, "ca_file", &organization.ca_file);
+  section.RefuseUnknownKeys();
+  return organization;
+}
+
+// Without `organizations` the environment names the only one.
+void ReadOrganizationFromEnvironment(const Reading& reading, Config* config) {
+  const auto variable = [&](const char* name) { return reading.environment(name).value_or(""); };
+  OrganizationConfig organization;
+  organization.name = variable("SEMAPHORE_ORGANIZATION");
+  organization.token_env = "SEMAPHORE_API_TOKEN";
+  organization.token = variable("SEMAPHORE_API_TOKEN");
+  organization.ca_file = variable("SEMAPHORE_CA_FILE");
+  if (organization.name.empty()) {
+    reading.errors->Add(
+        {}, "organizations",
+        "expected at least one organization in the file, or SEMAPHORE_ORGANIZATION and "
+        "SEMAPHORE_API_TOKEN in the environment");
+    return;
+  }
+  if (!IsOrganizationName(organization.name)) {
+    reading.errors->Add({}, "SEMAPHORE_ORGANIZATION", std::string(kNameRule));
+  }
+  if (organization.token.empty()) {
+    reading.errors->Add({}, "SEMAPHORE_API_TOKEN", "expected an API token, got nothing");
+  } else if (const absl::Status valid = ValidateToken(organization.token, "SEMAPHORE_API_TOKEN");
+             !valid.ok()) {
+    reading.errors->Add({}, "", std::string(valid.message()));
+  }
+  std::string base_url = variable("SEMAPHORE_BASE_URL");
+  if (base_url.empty()) base_url = absl::StrCat("https://", organization.name, ".semaphoreci.com");
+  const std::optional<HttpUrl> url = ParseHttpUrl(base_url, "https", 443);
+  if (url.has_value()) {
+    SetBaseUrl(*url, &organization);
+  } else if (IsOrganizationName(organization.name)) {
+    reading.errors->Add({}, "SEMAPHORE_BASE_URL", std::string(kBaseUrlRule));
+  }
+  config->organizations.push_back(std::move(organization));
+}
+
+void ReadOrganizations(const Reading& reading, ConfigSection* root, Config* config) {
+  const ConfigNode* list = root->Sequence("organizations");
+  if (list == nullptr) {
+    // A wrong kind was told already.
+    const bool wrong_kind = root->Has("organizations") && !root->IsNull("organizations");
+    if (!wrong_kind) ReadOrganizationFromEnvironment(reading, config);
+    return;
+  }
+  if (list->items.empty() || list->items.size() > kMaxOrganizations) {
+    root->Error("organizations", absl::StrCat("expected 1 to ", kMaxOrganizations,
+                                              " organizations, got ", list->items.size()));
+    return;
+  }
+  std::set<std::string> names;
+  for (size_t i = 0; i < list->items.size(); ++i) {
+    const ConfigNode& item = list->items[i];
+    const std::string path = absl::StrCat("organizations[", i, "]");
+    if (item.kind != ConfigNode::Kind::kMapping) {
+      reading.errors->Add(item.position, path, "expected a mapping with name and token_file");
+      continue;
+    }
+    OrganizationConfig organization = ReadOrganization(reading, &item, path);
+    if (!organization.name.empty() && !names.insert(organization.name).second) {
+      reading.errors->Add(item.position, path + ".name",
+                          absl::StrCat("the organization ", organization.name, " is listed twice"));
+    }
+    config->organizations.push_back(std::move(organization));
+  }
+}
+
+// Callers are not authenticated in this release, so only this machine may reach them unless the
+// operator insists.
+void ReadCallerAddress(ConfigSection* section, bool insecure, HostPort* address) {
+  if (!section->Address("address", address) || insecure || IsLoopback(*address)) return;
+  section->Error("address", absl::StrCat("expected a loopback address, got ", ToString(*address),
+                                         ": this release has neither TLS nor authentication of "
+                                         "callers (a later one will), so that anyone who can "
+                                         "connect could use the token; to accept that, set "
+                                         "insecure: true at the top level"));
+}
+
+void ReadGrpc(const Reading& reading, ConfigSection* root, Config* config) {
+  GrpcConfig& grpc = config->grpc;
+  ConfigSection section(reading.errors, root->Mapping("grpc"), "grpc");
+  ReadCallerAddress(&section, config->insecure, &grpc.address);
+  section.Duration("max_connection_age", seconds(10), hours(168), &grpc.max_connection_age);
+  section.Duration("max_connection_age_grace", seconds(1), hours(1),
+                   &grpc.max_connection_age_grace);
+  section.Duration("keepalive_min_ping_interval", seconds(1), hours(1),
+                   &grpc.keepalive_min_ping_interval);
+  section.RefuseUnknownKeys();
+}
+
+void ReadRestAndAdmin(const Reading& reading, ConfigSection* root, Config* config) {
+  ConfigSection rest(reading.errors, root->Mapping("rest"), "rest");
+  ReadCallerAddress(&rest, config->insecure, &config->rest);
+  rest.RefuseUnknownKeys();
+  ConfigSection admin(reading.errors, root->Mapping("admin"), "admin");
+  admin.Address("address", &config->admin);
+  admin.RefuseUnknownKeys();
+  const auto clash = [](const HostPort& a, const HostPort& b) { return a.port != 0 && a == b; };
+  if (clash(config->grpc.address, config->admin)) {
+    admin.Error("address", "expected another address than grpc.address");
+  }
+  if (rest.Has("address") &&
+      (clash(config->rest, config->admin) || clash(config->rest, config->grpc.address))) {
+    rest.Error("address", "expected another address than grpc.address and admin.address");
+  }
+}
+
+void ReadUpstream(const Reading& reading, ConfigSection* root, Config* config) {
+  UpstreamConfig& upstream = config->upstream;
+  ConfigSection section(reading.errors, root->Mapping("upstream"), "upstream");
+  section.Number("requests_per_second", 0.01, 1'000'000, &upstream.requests_per_second);
+  section.Integer("burst", 1, 1'000'000, &upstream.burst);
+  section.Integer("max_in_flight", 1, 10'000, &upstream.max_in_flight);
+  section.Duration("max_wait", milliseconds(0), minutes(10), &upstream.max_wait);
+  section.Duration("connect_timeout", milliseconds(100), seconds(60), &upstream.connect_timeout);
+  std::string proxy;
+  if (section.Text("proxy", 512, &proxy)) {
+    const std::optional<HttpUrl> url = ParseHttpUrl(proxy, "http", 0);
+    if (url.has_value() && url->address.port != 0 && url->path.empty()) {
+      upstream.proxy = url->address;
+    } else {
+      section.Error("proxy",
+                    "expected http://HOST:PORT (credentials belong into proxy_authorization_file)");
+    }
+  }
+  ReadPath(reading, &section, "proxy_authorization_file", &upstream.proxy_authorization_file);
+  if (section.Has("proxy_authorization_file") && !section.Has("proxy")) {
+    section.Error("proxy_authorization_file", "expected upstream.proxy beside it");
+  }
+  section.RefuseUnknownKeys();
+}
+
+// A project is `name`, or `organization/name` where it is not the default organization's.
+void AddProject(const Reading& reading, const ConfigText& entry, const std::string& path,
+                const Config& config, MetricsConfig* metrics) {
+  const size_t slash = entry.text.find('/');
+  MetricsProject project;
+  project.name = slash == std::string::npos ? entry.text : entry.text.substr(slash + 1);
+  if (slash != std::string::npos) {
+    project.organization = entry.text.substr(0, slash);
+  } else if (!config.organizations.empty()) {
+    project.organization = config.organizations.front().name;
+  }
+  const bool known =
+      slash == std::string::npos ||
+      std::any_of(config.organizations.begin(), config.organizations.end(),
+                  [&](const OrganizationConfig& o) { return o.name == project.organization; });
+  if (!IsPathName(project.name)) {
+    reading.errors->Add(entry.position, path,
+                        "expected a project's name of 1 to 128 of A-Z, a-z, 0-9, '.', '_', '~' and "
+                        "'-', or ORGANIZATION/NAME");
+  } else if (!known) {
+    reading.errors->Add(entry.position, path,
+                        "expected the name of a configured organization before the '/'");
+  }
+  metrics->projects.push_back(std::move(project));
+}
+
+void ReadMetrics(const Reading& reading, ConfigSection* root, Config* config) {
+  const ConfigNode* node = root->Mapping("metrics");
+  if (node == nullptr) return;
+  MetricsConfig metrics;
+  ConfigSection section(reading.errors, node, "metrics");
+  std::vector<ConfigText> projects;
+  section.TextList("projects", 10'000, 256, &projects);
+  for (size_t i = 0; i < projects.size(); ++i) {
+    AddProject(reading, projects[i], absl::StrCat("metrics.projects[", i, "]"), *config, &metrics);
+  }
+  section.Boolean("discover", &metrics.discover);
+  std::vector<ConfigText> refs;
+  if (section.TextList("refs", 100, 256, &refs)) {
+    if (section.Has("refs")) metrics.refs.clear();
+    for (ConfigText& ref : refs) metrics.refs.push_back(std::move(ref.text));
+  }
+  section.Word("level", {"project", "pipeline", "block", "job"}, &metrics.level);
+  section.Duration("poll_interval", seconds(1), hours(24), &metrics.poll_interval);
+  ReadPath(reading, &section, "state_dir", &metrics.state_dir);
+  if (metrics.discover == section.Has("projects")) {
+    section.Error("projects", "expected either a list of projects or discover: true");
+  }
+  section.RefuseUnknownKeys();
+  config->metrics = std::move(metrics);
+}
+
+void ReadLimits(const Reading& reading, ConfigSection* root, Config* config) {
+  LimitsConfig& limits = config->limits;
+  ConfigSection section(reading.errors, root->Mapping("limits"), "limits");
+  section.Duration("default_deadline", milliseconds(100), hours(1), &limits.default_deadline);
+  section.Duration("max_deadline", milliseconds(100), hours(1), &limits.max_deadline);
+  if (limits.default_deadline > limits.max_deadline) {
+    section.Error(
+        section.Has("default_deadline") ? "default_deadline" : "max_deadline",
+        absl::StrCat("expected default_deadline, now ", FormatDuration(limits.default_deadline),
+                     ", not to be longer than max_deadline, now ",
+                     FormatDuration(limits.max_deadline)));
+  }
+  section.Integer("max_concurrent_calls", 1, 1'000'000, &limits.max_concurrent_calls);
+  section.Bytes("max_message_bytes", 64 << 10, 64 << 20, &limits.max_message_bytes);
+  section.RefuseUnknownKeys();
+}
+
+void ReadSmallSections(const Reading& reading, ConfigSection* root, Config* config) {
+  ConfigSection cache(reading.errors, root->Mapping("cache"), "cache");
+  cache.Bytes("max_bytes", 0, int64_t{1} << 40, &config->cache_max_bytes);
+  cache.RefuseUnknownKeys();
+  ConfigSection shutdown(reading.errors, root->Mapping("shutdown"), "shutdown");
+  shutdown.Duration("grace", seconds(0), minutes(10), &config->shutdown_grace);
+  shutdown.RefuseUnknownKeys();
+  ConfigSection log(reading.errors, root->Mapping("log"), "log");
+  log.Word("level", {"debug", "info", "warning", "error"}, &config->log.level);
+  log.Duration("slow_call", milliseconds(1), hours(1), &config->log.slow_call);
+  log.Integer("sampled_calls_per_second", 0, 1'000'000, &config->log.sampled_calls_per_second);
+  log.RefuseUnknownKeys();
+}
+
+void AddWarnings(const ConfigErrors& errors, const ConfigSection& root, Config* config) {
+  for (const char* section : {"rest", "cache", "metrics"}) {
+    if (!root.Has(section)) continue;
+    config->warnings.push_back(errors.Line(root.PositionOf(section), section,
+                                           "accepted, but without effect in this release"));
+  }
+}
+
+}  // namespace
+
+std::string ToString(const HostPort& address) {
+  const bool bracketed = address.host.find(':') != std::string::npos;
+  return absl::StrCat(bracketed ? "[" : "", address.host, bracketed ? "]:" : ":", address.port);
+}
+
+bool IsLoopback(const HostPort& address) {
+  return address.host == "localhost" || address.host == "::1" || address.host.rfind("127.", 0) == 0;
+}
+
+absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& file,
+                                   const EnvironmentLookup& environment) {
+  absl::StatusOr<ConfigNode> document = ParseConfigDocument(text, file);
+  if (!document.ok()) return document.status();
+  ConfigErrors errors(file);
+  const Reading reading{&errors, file, environment};
+  const ConfigNode* node = &*document;
+  if (node->kind == ConfigNode::Kind::kNull) {
+    node = nullptr;
+  } else if (node->kind != ConfigNode::Kind::kMapping) {
+    errors.Add(node->position, "", "expected a mapping with organizations and other sections");
+    return errors.status();
+  }
+  Config config;
+  ConfigSection root(&errors, node, "");
+  root.Boolean("insecure", &config.insecure);
+  ReadOrganizations(reading, &root, &config);
+  ReadGrpc(reading, &root, &config);
+  ReadRestAndAdmin(reading, &root, &config);
+  ReadUpstream(reading, &root, &config);
+  ReadMetrics(reading, &root, &config);
+  ReadLimits(reading, &root, &config);
+  ReadSmallSections(reading, &root, &config);
+  root.RefuseUnknownKeys();
+  AddWarnings(errors, root, &config);
+  if (absl::Status status = errors.status(); !status.ok()) return status;
+  return config;
+}
+
+absl::StatusOr<Config> LoadConfig(const std::string& path) {
+  std::string text;
+  if (!path.empty()) {
+    absl::StatusOr<std::string> read = ReadConfigFile(path);
+    if (!read.ok()) return read.status();
+    text = *std::move(read);
+  }
+  const EnvironmentLookup environment = [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    if (value == nullptr) return std::nullopt;
+    return std::string(value);
+  };
+  absl::StatusOr<Config> config =
+      ParseConfig(text, path.empty() ? "environment" : path, environment);
+  if (!config.ok()) return config.status();
+  UpstreamConfig& upstream = config->upstream;
+  if (!upstream.proxy_authorization_file.empty()) {
+    absl::StatusOr<std::string> secret =
+        ReadSecretFile(upstream.proxy_authorization_file, /*allow_spaces=*/true);
+    if (!secret.ok()) return secret.status();
+    upstream.proxy_authorization = *std::move(secret);
+  }
+  return config;
+}
+
+}  // namespace semaphore::gateway

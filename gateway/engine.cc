@@ -1,0 +1,228 @@
+#include "gateway/engine.h"
+
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/error.h"
+#include "client/quote.h"
+#include "client/string_view.h"
+#include "client/uuid.h"
+#include "client/validate.h"
+
+namespace semaphore::gateway {
+
+namespace asio = boost::asio;
+using client::ErrorDetails;
+using client::MakeError;
+using client::Reason;
+using google::protobuf::Message;
+
+namespace {
+
+// Taken from the caller's time so that the answer still arrives in it.
+constexpr absl::Duration kLeastReserve = absl::Milliseconds(20);
+constexpr double kReserveShare = 0.05;
+
+// Ours, unless the caller brought one that is safe to repeat in a log.
+std::string RequestId(const std::string& given) {
+  const bool safe = !given.empty() && given.size() <= 64 &&
+                    std::all_of(given.begin(), given.end(), [](unsigned char c) {
+                      return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+                    });
+  return safe ? given : client::MakeUuid();
+}
+
+bool IsServerFault(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kInternal ||
+         status.code() == absl::StatusCode::kUnauthenticated;
+}
+
+}  // namespace
+
+struct OngoingCall::Strand {
+  explicit Strand(const asio::any_io_executor& base) : executor(asio::make_strand(base)) {}
+  asio::strand<asio::any_io_executor> executor;
+  asio::cancellation_signal signal;  // used on the executor only
+  bool cancelled = false;            // likewise: a signal before the call has begun reaches nobody
+};
+
+OngoingCall::OngoingCall(asio::any_io_executor executor)
+    : strand_(std::make_shared<Strand>(executor)) {}
+OngoingCall::~OngoingCall() = default;
+
+void OngoingCall::Cancel() {
+  asio::post(strand_->executor, [strand = strand_] {
+    strand->cancelled = true;
+    strand->signal.emit(asio::cancellation_type::terminal);
+  });
+}
+
+struct Engine::Running {
+  IncomingCall call;
+  const Organization* organization;
+  std::shared_ptr<const Message> request;
+  client::CallContext context;
+  Done done;
+};
+
+Engine::Engine(Options options, asio::any_io_executor executor,
+               const std::vector<Organization>& organizations, const client::Clock& clock,
+               Metrics& metrics, CallLog& call_log)
+    : options_(options),
+      executor_(std::move(executor)),
+      organizations_(organizations),
+      clock_(clock),
+      metrics_(metrics),
+      call_log_(call_log) {}
+
+std::shared_ptr<OngoingCall> Engine::NewCall() const {
+  return std::make_shared<OngoingCall>(executor_);
+}
+
+// ---- The path of a call
+// -------------------------------------------------------------------------------------------
+
+void Engine::Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done done) {
+  metrics_.CallStarted(call.method->index);
+  call.request_id = RequestId(call.request_id);
+  const int64_t others = in_flight_.fetch_add(1);
+
+  Answer refusal;
+  std::string_view organization_name;
+  const absl::StatusOr<const Organization*> organization = FindOrganization(call.organization);
+  if (organization.ok()) organization_name = (*organization)->name;
+  absl::StatusOr<std::shared_ptr<const Message>> request = absl::UnknownError("not parsed");
+  if (draining_) {
+    ErrorDetails details;
+    details.retry_after = absl::Seconds(1);
+    refusal.status = MakeError(Reason::kGatewayDraining,
+                               "the gateway is shutting down; ask another replica", details);
+  } else if (others >= options_.max_concurrent_calls) {
+    ErrorDetails details;
+    details.retry_after = absl::Seconds(1);
+    refusal.status =
+        MakeError(Reason::kGatewayOverloaded, "the gateway has too many calls in hand", details);
+  } else if (!organization.ok()) {
+    refusal.status = organization.status();
+  } else {
+    request = Parse(call);
+    refusal.status = request.status();
+    if (request.ok()) refusal.status = client::ValidateRequest(*call.method, **request);
+  }
+  if (!refusal.status.ok()) return Finish(call, organization_name, std::move(refusal), done);
+
+  auto running = std::make_shared<Running>();
+  running->organization = *organization;
+  running->request = *std::move(request);
+  running->context.deadline = OwnDeadline(call);
+  running->context.traceparent = call.traceparent;
+  running->call = std::move(call);
+  running->done = std::move(done);
+  const std::shared_ptr<OngoingCall::Strand>& strand = ongoing->strand_;
+  asio::post(strand->executor, [this, ongoing = std::move(ongoing),
+                                running = std::move(running)]() mutable {
+    if (ongoing->strand_->cancelled) {
+      Answer answer;
+      answer.status = MakeError(Reason::kCancelled, "the caller went away");
+      return Finish(running->call, running->organization->name, std::move(answer), running->done);
+    }
+    // The handler keeps the signal alive as long as the coroutine may look at its slot.
+    asio::co_spawn(ongoing->strand_->executor, Run(std::move(running)),
+                   asio::bind_cancellation_slot(ongoing->strand_->signal.slot(),
+                                                [ongoing](std::exception_ptr) {}));
+  });
+}
+
+asio::awaitable<void> Engine::Run(std::shared_ptr<Running> running) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  const client::MethodSpec& method = *running->call.method;
+  client::CallResult result =
+      co_await running->organization->upstream->Call(method, running->request, running->context);
+  Answer answer;
+  answer.status = std::move(result.status);
+  answer.reply = std::move(result.reply);
+  answer.age = result.age;
+  const bool asks_fresh = absl::StrContains(running->call.cache_control, "no-cache");
+  answer.cache = result.kept ? "hit" : !method.IsRead() || asks_fresh ? "bypass" : "miss";
+  Finish(running->call, running->organization->name, std::move(answer), running->done);
+}
+
+void Engine::Finish(const IncomingCall& call, std::string_view organization, Answer answer,
+                    const Done& done) {
+  in_flight_.fetch_sub(1);
+  answer.status = client::WithMethod(std::move(answer.status), call.method->full_name);
+  answer.request_id = call.request_id;
+  const std::chrono::nanoseconds duration = clock_.Now() - call.started;
+  metrics_.CallHandled(call.method->index, static_cast<int>(answer.status.code()), duration);
+  const auto info = client::GetErrorInfo(answer.status);
+  const std::string code = absl::StatusCodeToString(answer.status.code());
+  const std::string reason = info ? info->reason() : "";
+  call_log_.Record({.method = call.method->full_name,
+                    .organization = organization,
+                    .code = code,
+                    .reason = reason,
+                    .message = client::ToStd(answer.status.message()),
+                    .cache = answer.cache,
+                    .request_id = answer.request_id,
+                    .traceparent = call.traceparent,
+                    .peer = call.peer,
+                    .duration = duration,
+                    .failed = !answer.status.ok(),
+                    .server_fault = IsServerFault(answer.status),
+                    .change = !call.method->IsRead()});
+  done(std::move(answer));
+}
+
+// ---- Its steps
+// ----------------------------------------------------------------------------------------------------
+
+absl::StatusOr<const Engine::Organization*> Engine::FindOrganization(
+    const std::vector<std::string>& names) const {
+  if (names.empty()) return &organizations_.front();
+  if (names.size() > 1) {
+    return MakeError(Reason::kUnknownOrganization,
+                     "x-semaphore-organization was sent more than once");
+  }
+  for (const Organization& organization : organizations_) {
+    if (organization.name == names.front()) return &organization;
+  }
+  return MakeError(
+      Reason::kUnknownOrganization,
+      absl::StrCat("no organization ", client::Quote(names.front()), " is configured; there are: ",
+                   absl::StrJoin(organizations_, ", ",
+                                 [](std::string* out, const Organization& organization) {
+                                   absl::StrAppend(out, organization.name);
+                                 })));
+}
+
+absl::StatusOr<std::shared_ptr<const Message>> Engine::Parse(const IncomingCall& call) const {
+  std::shared_ptr<Message> request(call.method->request_prototype->New());
+  if (!request->ParseFromString(call.request)) {
+    return client::InvalidFields(
+        {{"request", absl::StrCat("the bytes are no ", request->GetDescriptor()->full_name(),
+                                  ", or one of its texts is not UTF-8")}});
+  }
+  return request;
+}
+
+client::MonotonicTime Engine::OwnDeadline(const IncomingCall& call) const {
+  const absl::Duration given = call.deadline == client::MonotonicTime::max()
+                                   ? options_.default_deadline
+                                   : absl::FromChrono(call.deadline - call.started);
+  const absl::Duration most = std::min(given, options_.max_deadline);
+  const absl::Duration reserve = std::max(kLeastReserve, most * kReserveShare);
+  return call.started + absl::ToChronoNanoseconds(most - reserve);
+}
+
+}  // namespace semaphore::gateway

@@ -1,0 +1,122 @@
+// The path of a call, the same for every method and every front: organization, parse and validate,
+// upstream, answer. Read engine.cc from top to bottom to follow one. It knows neither gRPC nor
+// sockets; fronts hand it bytes and metadata and get bytes and a status back.
+#ifndef SEMAPHORE_GATEWAY_ENGINE_H_
+#define SEMAPHORE_GATEWAY_ENGINE_H_
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "client/clock.h"
+#include "client/method_table.h"
+#include "client/upstream.h"
+#include "gateway/call_log.h"
+#include "gateway/metrics.h"
+
+namespace semaphore::gateway {
+
+// What a front knows of a call.
+struct IncomingCall {
+  const client::MethodSpec* method = nullptr;
+  std::string request;                    // the encoded request message
+  std::vector<std::string> organization;  // every x-semaphore-organization that was sent
+  std::string cache_control;
+  std::string traceparent;
+  std::string request_id;  // the caller's own x-request-id; may be empty
+  std::string peer;
+  client::MonotonicTime started;
+  client::MonotonicTime deadline;  // MonotonicTime::max(): none was given
+};
+
+struct Answer {
+  absl::Status status;
+  std::string reply;  // the encoded reply message when OK
+  std::string_view
+      cache;           // x-cache: "hit", "miss", "bypass"; empty when upstream had no part in it
+  absl::Duration age;  // since upstream said it
+  std::string request_id;  // x-request-id
+};
+
+// A call that may be cancelled from any thread, before, during and after it runs.
+class OngoingCall {
+ public:
+  explicit OngoingCall(boost::asio::any_io_executor executor);
+  ~OngoingCall();
+  OngoingCall(const OngoingCall&) = delete;
+  OngoingCall& operator=(const OngoingCall&) = delete;
+
+  void Cancel();
+
+ private:
+  friend class Engine;
+  struct Strand;
+  std::shared_ptr<Strand> strand_;
+};
+
+class Engine {
+ public:
+  struct Options {
+    absl::Duration default_deadline = absl::Seconds(60);  // for callers that give none
+    absl::Duration max_deadline = absl::Minutes(10);
+    int64_t max_concurrent_calls = 10000;
+  };
+
+  struct Organization {
+    std::string name;
+    client::Upstream* upstream;
+  };
+
+  using Done = std::function<void(Answer)>;
+
+  // The first organization is the default. All references outlive the engine, and the engine
+  // outlives every call.
+  Engine(Options options, boost::asio::any_io_executor executor,
+         const std::vector<Organization>& organizations, const client::Clock& clock,
+         Metrics& metrics, CallLog& call_log);
+
+  // For Start. Made apart from it so that a front can keep the handle before `done` may run.
+  std::shared_ptr<OngoingCall> NewCall() const;
+
+  // Calls `done` exactly once: on this thread when the call is refused, else on the call's
+  // executor.
+  void Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done done);
+
+  // From now on every new call is refused with GATEWAY_DRAINING.
+  void Drain() { draining_ = true; }
+
+  int64_t calls_in_flight() const { return in_flight_; }
+
+ private:
+  struct Running;
+
+  absl::StatusOr<const Organization*> FindOrganization(const std::vector<std::string>& names) const;
+  absl::StatusOr<std::shared_ptr<const google::protobuf::Message>> Parse(
+      const IncomingCall& call) const;
+  client::MonotonicTime OwnDeadline(const IncomingCall& call) const;
+  boost::asio::awaitable<void> Run(std::shared_ptr<Running> running);
+  void Finish(const IncomingCall& call, std::string_view organization, Answer answer,
+              const Done& done);
+
+  const Options options_;
+  const boost::asio::any_io_executor executor_;
+  std::vector<Organization> organizations_;
+  const client::Clock& clock_;
+  Metrics& metrics_;
+  CallLog& call_log_;
+  std::atomic<bool> draining_ = false;
+  std::atomic<int64_t> in_flight_ = 0;
+};
+
+}  // namespace semaphore::gateway
+
+#endif  // SEMAPHORE_GATEWAY_ENGINE_H_

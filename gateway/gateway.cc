@@ -1,0 +1,325 @@
+#include "gateway/gateway.h"
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <mutex>
+#include <random>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/budget.h"
+#include "client/dns_resolver.h"
+#include "client/error.h"
+#include "client/https_client.h"
+#include "client/method_table.h"
+#include "client/upstream.h"
+#include "gateway/admin_server.h"
+#include "gateway/call_log.h"
+#include "gateway/engine.h"
+#include "gateway/metrics.h"
+#include "gateway/server.h"
+#include "gateway/service.h"
+#include "gateway/token_source.h"
+#include "gateway/version.h"
+
+namespace semaphore::gateway {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// In the order of client::HttpCause and of the words that client/retry.h uses; the metric's label
+// sets.
+const std::vector<std::string> kFailureCauses = {"none",     "dns",       "connect",   "proxy",
+                                                 "tls",      "reset",     "malformed", "too_large",
+                                                 "deadline", "cancelled", "refused"};
+const std::vector<std::string> kRetryReasons = {"connection", "unavailable", "rate_limited",
+                                                "error"};
+
+// A uniform number in [0, 1), for jitter.
+double RandomShare() {
+  thread_local std::minstd_rand generator{std::random_device{}()};
+  return std::uniform_real_distribution<double>(0, 1)(generator);
+}
+
+Metrics::Options MetricsOptions(const client::MethodTable& table, const Config& config) {
+  Metrics::Options options;
+  for (const auto& method : table.methods()) {
+    options.methods.push_back({.service = method->service, .method = method->name});
+    options.routes.push_back({.verb = method->verb, .route = method->route});
+  }
+  for (const OrganizationConfig& organization : config.organizations) {
+    options.organizations.push_back(organization.name);
+  }
+  options.failure_causes = kFailureCauses;
+  options.retry_reasons = kRetryReasons;
+  options.build_info = {{"version", kVersion}};
+  return options;
+}
+
+// "acme.semaphoreci.com", "localhost:8443": the authority as it stands in URLs.
+std::string Authority(const OrganizationConfig& config) {
+  const std::string host = config.host.find(':') == std::string::npos
+                               ? config.host
+                               : absl::StrCat("[", config.host, "]");
+  return config.port == 443 ? host : absl::StrCat(host, ":", config.port);
+}
+
+// Threads that run an io_context until it is stopped.
+class IoThreads {
+ public:
+  explicit IoThreads(int count) : work_(asio::make_work_guard(context_)) {
+    for (int i = 0; i < count; ++i) threads_.emplace_back([this] { context_.run(); });
+  }
+  ~IoThreads() { Stop(); }
+  IoThreads(const IoThreads&) = delete;
+  IoThreads& operator=(const IoThreads&) = delete;
+
+  asio::io_context& context() { return context_; }
+
+  void Stop() {
+    work_.reset();
+    context_.stop();
+    for (std::thread& thread : threads_) {
+      if (thread.joinable()) thread.join();
+    }
+  }
+
+ private:
+  asio::io_context context_;
+  asio::executor_work_guard<asio::io_context::executor_type> work_;
+  std::vector<std::thread> threads_;
+};
+
+// What one organization needs; members in the order in which they use each other.
+struct OrganizationParts {
+  std::unique_ptr<TokenSource> token;
+  std::unique_ptr<client::HttpsClient> http;
+  std::unique_ptr<client::Budget> budget;
+  std::unique_ptr<client::Upstream> upstream;
+};
+
+}  // namespace
+
+struct Gateway::Parts {
+  Parts(const Config& config_in, Log& log_in) : config(config_in), log(log_in) {}
+
+  absl::Status Start();
+  absl::Status StartOrganization(size_t index);
+  client::UpstreamObserver Observer(size_t organization);
+  Metrics::UpstreamState StateOf(size_t organization);
+  std::vector<std::string> NotReadyBecause();
+  void Stop(absl::Duration grace);
+
+  const Config config;
+  Log& log;
+  client::SystemClock clock;
+  std::unique_ptr<client::MethodTable> table;
+  std::unique_ptr<Metrics> metrics;
+  std::unique_ptr<CallLog> call_log;
+  // Destroyed after everything that posts to them, but stopped before.
+  std::unique_ptr<IoThreads> upstream_io;
+  std::unique_ptr<IoThreads> admin_io;
+  std::unique_ptr<client::DnsResolver> resolver;
+  std::vector<OrganizationParts> organizations;
+  std::unique_ptr<Engine> engine;
+  std::unique_ptr<Server> server;
+  std::unique_ptr<AdminServer> admin;
+  std::atomic<bool> draining = false;
+  std::once_flag stopped;
+};
+
+absl::Status Gateway::Parts::Start() {
+  absl::StatusOr<std::unique_ptr<client::MethodTable>> built = client::MethodTable::Build();
+  if (!built.ok()) return built.status();
+  table = *std::move(built);
+  metrics = std::make_unique<Metrics>(MetricsOptions(*table, config));
+  metrics->SetLogDropsSource([this] { return log.dropped_lines(); });
+  call_log = std::make_unique<CallLog>(
+      log, clock,
+      CallSampler::Options{
+          .slow_call = config.log.slow_call,
+          .sampled_calls_per_second = static_cast<uint32_t>(config.log.sampled_calls_per_second)});
+  const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u));
+  upstream_io = std::make_unique<IoThreads>(threads);
+  admin_io = std::make_unique<IoThreads>(1);
+  resolver = std::make_unique<client::DnsResolver>(clock);
+
+  std::vector<Engine::Organization> rows;
+  organizations.resize(config.organizations.size());
+  for (size_t i = 0; i < config.organizations.size(); ++i) {
+    const absl::Status started = StartOrganization(i);
+    if (!started.ok()) {
+      return absl::Status(
+          started.code(),
+          absl::StrCat("organization ", config.organizations[i].name, ": ", started.message()));
+    }
+    rows.push_back({config.organizations[i].name, organizations[i].upstream.get()});
+  }
+  const Engine::Options options{
+      .default_deadline = absl::FromChrono(config.limits.default_deadline),
+      .max_deadline = absl::FromChrono(config.limits.max_deadline),
+      .max_concurrent_calls = config.limits.max_concurrent_calls};
+  engine = std::make_unique<Engine>(options, upstream_io->context().get_executor(), rows, clock,
+                                    *metrics, *call_log);
+
+  auto services = MakeServices(*table, *engine, clock);
+  if (!services.ok()) return services.status();
+  absl::StatusOr<std::unique_ptr<Server>> listening =
+      Server::Start(config.grpc, config.limits, *std::move(services));
+  if (!listening.ok()) return listening.status();
+  server = *std::move(listening);
+
+  AdminServer::Options admin_options;
+  admin_options.host = config.admin.host;
+  admin_options.port = config.admin.port;
+  absl::StatusOr<std::unique_ptr<AdminServer>> admin_started =
+      AdminServer::Start(admin_io->context().get_executor(), admin_options,
+                         {.metrics = [this] { return metrics->Text(); },
+                          .not_ready_because = [this] { return NotReadyBecause(); }});
+  if (!admin_started.ok()) return admin_started.status();
+  admin = *std::move(admin_started);
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::Parts::StartOrganization(size_t index) {
+  const OrganizationConfig& config_row = config.organizations[index];
+  OrganizationParts& parts = organizations[index];
+  const auto report = [this, name = config_row.name](const absl::Status& status) {
+    if (status.ok()) {
+      log.Info("token_loaded", {{"organization", name}});
+    } else {
+      log.Warning("token_unusable",
+                  {{"organization", name}, {"message", std::string(status.message())}});
+    }
+  };
+  absl::StatusOr<std::unique_ptr<TokenSource>> token =
+      config_row.token_file.empty()
+          ? TokenSource::Fixed(config_row.token,
+                               absl::StrCat("environment variable ", config_row.token_env))
+          : TokenSource::FromFile(config_row.token_file, clock, report);
+  if (!token.ok()) return token.status();
+  parts.token = *std::move(token);
+
+  client::HttpsClient::Options http;
+  http.host = config_row.host;
+  http.port = config_row.port;
+  http.ca_file = config_row.ca_file;
+  if (config.upstream.proxy) {
+    http.proxy_host = config.upstream.proxy->host;
+    http.proxy_port = config.upstream.proxy->port;
+    http.proxy_authorization = config.upstream.proxy_authorization;
+  }
+  http.max_connections = static_cast<size_t>(config.upstream.max_in_flight);
+  http.connect_timeout = config.upstream.connect_timeout;
+  absl::StatusOr<std::unique_ptr<client::HttpsClient>> https =
+      client::HttpsClient::Create(upstream_io->context().get_executor(), clock, *resolver, http);
+  if (!https.ok()) return https.status();
+  parts.http = *std::move(https);
+
+  const client::Budget::Options budget{.requests_per_second = config.upstream.requests_per_second,
+                                       .burst = static_cast<int>(config.upstream.burst),
+                                       .max_wait = absl::FromChrono(config.upstream.max_wait)};
+  parts.budget = std::make_unique<client::Budget>(budget, clock, client::SleepUntil);
+
+  client::Upstream::Options options;
+  options.organization = config_row.name;
+  options.host = Authority(config_row);
+  options.base_path = config_row.base_path;
+  options.token = [source = parts.token.get()]() -> absl::StatusOr<std::string> {
+    return *source->Current();
+  };
+  options.random = RandomShare;
+  options.observer = Observer(index);
+  absl::StatusOr<std::unique_ptr<client::Upstream>> upstream =
+      client::Upstream::Create(std::move(options), *table, *parts.http, *parts.budget, clock);
+  if (!upstream.ok()) return upstream.status();
+  parts.upstream = *std::move(upstream);
+  metrics->SetUpstreamSource(index, [this, index] { return StateOf(index); });
+  return absl::OkStatus();
+}
+
+client::UpstreamObserver Gateway::Parts::Observer(size_t organization) {
+  client::UpstreamObserver observer;
+  observer.attempt = [this, organization](const client::UpstreamObserver::Attempt& attempt) {
+    const std::chrono::nanoseconds duration = absl::ToChronoNanoseconds(attempt.duration);
+    if (attempt.cause == client::HttpCause::kNone) {
+      metrics->UpstreamReplied(organization, attempt.method.index, attempt.http_status, duration);
+    } else {
+      metrics->UpstreamFailed(organization, attempt.method.index,
+                              static_cast<size_t>(attempt.cause), duration);
+    }
+  };
+  observer.retry = [this, organization](std::string_view reason) {
+    const auto found = std::find(kRetryReasons.begin(), kRetryReasons.end(), reason);
+    metrics->UpstreamRetried(organization, found - kRetryReasons.begin());
+  };
+  observer.drift = [this](const client::MethodSpec& method, const client::Drift& drift) {
+    metrics->UnknownFields(method.index, drift.unknown_fields);
+    metrics->UnknownEnumWords(method.index, drift.unknown_words);
+  };
+  return observer;
+}
+
+// Asked at every scrape, which is also when what nobody uses any more is let go.
+Metrics::UpstreamState Gateway::Parts::StateOf(size_t organization) {
+  OrganizationParts& parts = organizations[organization];
+  parts.http->CloseExpired();
+  parts.upstream->job_logs().Expire(clock.Now());
+  const client::HttpsClient::Statistics http = parts.http->Stats();
+  const client::Budget::Stats budget = parts.budget->GetStats();
+  return {.requests_in_flight = static_cast<int64_t>(http.requests_in_flight),
+          .connections_idle = static_cast<int64_t>(http.connections_idle),
+          .connections_active = static_cast<int64_t>(http.connections_in_use),
+          .full_handshakes = http.handshakes_full,
+          .resumed_handshakes = http.handshakes_resumed,
+          .budget_tokens = budget.tokens,
+          .budget_rejections = budget.rejections};
+}
+
+std::vector<std::string> Gateway::Parts::NotReadyBecause() {
+  std::vector<std::string> reasons;
+  if (draining) reasons.emplace_back("shutting down");
+  return reasons;
+}
+
+void Gateway::Parts::Stop(absl::Duration grace) {
+  std::call_once(stopped, [this, grace] {
+    draining = true;
+    if (server != nullptr) {
+      server->SetNotServing();
+      // New calls are refused by the server itself; those in hand go on until they end or the grace
+      // is over.
+      server->Shutdown(grace);
+    }
+    if (admin != nullptr) admin->Stop();
+    if (upstream_io != nullptr) upstream_io->Stop();
+    if (admin_io != nullptr) admin_io->Stop();
+    if (metrics == nullptr) return;
+    for (size_t i = 0; i < organizations.size(); ++i) metrics->SetUpstreamSource(i, nullptr);
+    metrics->SetLogDropsSource(nullptr);
+  });
+}
+
+absl::StatusOr<std::unique_ptr<Gateway>> Gateway::Start(const Config& config, Log& log) {
+  std::unique_ptr<Gateway> gateway(new Gateway(std::make_unique<Parts>(config, log)));
+  const absl::Status started = gateway->parts_->Start();
+  if (!started.ok()) return started;
+  return gateway;
+}
+
+Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
+
+Gateway::~Gateway() { parts_->Stop(absl::ZeroDuration()); }
+
+uint16_t Gateway::grpc_port() const { return parts_->server->port(); }
+uint16_t Gateway::admin_port() const { return parts_->admin->port(); }
+
+void Gateway::Stop(absl::Duration grace) { parts_->Stop(grace); }
+
+}  // namespace semaphore::gateway

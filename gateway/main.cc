@@ -1,0 +1,136 @@
+// semaphore-gateway: the story of the program, from its command line to its end.
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <iostream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "client/clock.h"
+#include "gateway/call_command.h"
+#include "gateway/command_line.h"
+#include "gateway/config.h"
+#include "gateway/gateway.h"
+#include "gateway/log.h"
+#include "gateway/version.h"
+
+namespace semaphore::gateway {
+namespace {
+
+// Every connection is a file; the usual soft limit of 1024 would be the first thing to run out.
+// Core dumps would hold the API token, so there are none.
+void SetProcessLimits(Log& log) {
+  rlimit files{};
+  if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+    files.rlim_cur = files.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0) log.Warning("open_files_limit_not_raised");
+  }
+  const rlimit none{0, 0};
+  if (setrlimit(RLIMIT_CORE, &none) != 0) log.Warning("core_dumps_not_disabled");
+}
+
+// SIGTERM and SIGINT are taken by sigwait in main; blocked before any thread starts so that all
+// threads inherit it.
+sigset_t BlockStopSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+  return signals;
+}
+
+int Serve(const CommandLine& line) {
+  const absl::StatusOr<Config> config = LoadConfig(line.config_file);
+  if (!config.ok()) {
+    std::cerr << config.status().message() << '\n';
+    return 2;
+  }
+  const sigset_t stop_signals = BlockStopSignals();
+  const client::SystemClock clock;
+  Log log(clock, {.level = ParseLogLevel(config->log.level).value_or(LogLevel::kInfo)});
+  SetProcessLimits(log);
+  // Both libraries write texts of their own to standard error, which is for our lines only.
+  google::protobuf::SetLogHandler(nullptr);
+  gpr_set_log_function([](gpr_log_func_args*) {});
+  for (const std::string& warning : config->warnings)
+    log.Warning("configuration", {{"message", warning}});
+
+  absl::StatusOr<std::unique_ptr<Gateway>> gateway = Gateway::Start(*config, log);
+  if (!gateway.ok()) {
+    log.Error("start_failed", {{"message", std::string(gateway.status().message())}});
+    return 1;
+  }
+  log.Info("serving", {{"version", kVersion},
+                       {"grpc_host", config->grpc.address.host},
+                       {"grpc_port", (*gateway)->grpc_port()},
+                       {"admin_host", config->admin.host},
+                       {"admin_port", (*gateway)->admin_port()},
+                       {"organizations", config->organizations.size()}});
+  int signal = 0;
+  sigwait(&stop_signals, &signal);
+  log.Info("stopping", {{"signal", signal},
+                        {"grace_seconds", std::chrono::nanoseconds(config->shutdown_grace)}});
+  (*gateway)->Stop(absl::FromChrono(config->shutdown_grace));
+  log.Info("stopped");
+  return 0;
+}
+
+int CheckConfig(const CommandLine& line) {
+  const absl::StatusOr<Config> config = LoadConfig(line.config_file);
+  if (!config.ok()) {
+    std::cerr << config.status().message() << '\n';
+    return 2;
+  }
+  for (const std::string& warning : config->warnings) std::cerr << "warning: " << warning << '\n';
+  std::cout << DescribeConfig(*config);
+  return 0;
+}
+
+int Call(const CommandLine& line) {
+  gpr_set_log_function([](gpr_log_func_args*) {});
+  std::string request = line.request;
+  if (line.request_from_stdin) {
+    request.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
+  }
+  const CallOptions options{line.address, line.organization, line.token_file, line.timeout};
+  return line.command == Command::kHealth
+             ? RunHealth(options, std::cout, std::cerr)
+             : RunCall(options, line.method, request, std::cout, std::cerr);
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  const absl::StatusOr<CommandLine> line = ParseCommandLine(arguments);
+  if (!line.ok()) {
+    std::cerr << line.status().message() << "\n\n" << Usage();
+    return 2;
+  }
+  switch (line->command) {
+    case Command::kServe:
+      return Serve(*line);
+    case Command::kCheckConfig:
+      return CheckConfig(*line);
+    case Command::kCall:
+    case Command::kHealth:
+      return Call(*line);
+    case Command::kVersion:
+      std::cout << "semaphore-gateway " << kVersion << '\n';
+      return 0;
+    case Command::kHelp:
+      std::cout << Usage();
+      return 0;
+  }
+  return 2;
+}
+
+}  // namespace
+}  // namespace semaphore::gateway
+
+int main(int argc, char** argv) {
+  return semaphore::gateway::Main(std::vector<std::string>(argv + 1, argv + argc));
+}

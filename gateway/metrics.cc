@@ -1,0 +1,345 @@
+#include "gateway/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/family.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <mutex>
+#include <sstream>
+#include <utility>
+
+#include "gateway/json_text.h"
+#include "gateway/process_metrics.h"
+
+namespace semaphore::gateway {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Histogram;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+constexpr size_t kMaxLabelBytes = 128;
+constexpr int kUnknownCode = 2;
+
+// The spelling of go-grpc-prometheus, which dashboards and alerts for grpc_server_* expect.
+constexpr std::array<const char*, 17> kGrpcCodes = {
+    "OK",       "Canceled",       "Unknown",          "InvalidArgument",   "DeadlineExceeded",
+    "NotFound", "AlreadyExists",  "PermissionDenied", "ResourceExhausted", "FailedPrecondition",
+    "Aborted",  "OutOfRange",     "Unimplemented",    "Internal",          "Unavailable",
+    "DataLoss", "Unauthenticated"};
+
+// The statuses that Semaphore is known to send exist at 0 from the start, or increase() would miss
+// the first of each; the others appear when they happen.
+constexpr std::array<int, 12> kUsualStatuses = {200, 302, 400, 401, 403, 404,
+                                                422, 429, 500, 502, 503, 504};
+
+// From an answer out of memory to a call that waited for the budget.
+const Histogram::BucketBoundaries kCallSeconds = {0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                                  0.25,   0.5,   1,     2.5,  5,     10,   30};
+const Histogram::BucketBoundaries kUpstreamSeconds = {0.025, 0.05, 0.1, 0.25, 0.5,
+                                                      1,     2.5,  5,   10,   30};
+
+double Seconds(std::chrono::nanoseconds duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+// "semaphore.v1.PipelineService" and "GetPipeline" are PipelineService.GetPipeline.
+std::string ShortMethodName(const Metrics::Method& method) {
+  return method.service.substr(method.service.rfind('.') + 1) + "." + method.method;
+}
+
+std::string StatusText(int http_status) {
+  return http_status >= 100 && http_status <= 599 ? std::to_string(http_status) : "other";
+}
+
+MetricFamily Declare(const char* name, const char* help, MetricType type) {
+  return {name, help, type, {}};
+}
+
+void AddSample(MetricFamily* family, std::vector<prometheus::ClientMetric::Label> labels,
+               double value) {
+  prometheus::ClientMetric metric;
+  metric.label = std::move(labels);
+  metric.counter.value = value;
+  metric.gauge.value = value;
+  family->metric.push_back(std::move(metric));
+}
+
+}  // namespace
+
+std::string CleanLabelValue(std::string_view value) {
+  std::string cleaned = RepairUtf8(value, kMaxLabelBytes);
+  std::string out;
+  for (const char c : cleaned) {
+    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+    out += control ? std::string_view("\xEF\xBF\xBD") : std::string_view(&c, 1);
+  }
+  return RepairUtf8(out, kMaxLabelBytes);
+}
+
+struct Metrics::Families {
+  explicit Families(const Options& options);
+
+  void AddMethod(const Method& method);
+  void AddOrganization(const Options& options, const std::string& organization);
+  Counter& Replies(size_t organization, size_t route, int http_status);
+  std::vector<MetricFamily> CollectUpstream() const;
+
+  struct MethodChildren {
+    Counter* started = nullptr;
+    std::array<Counter*, kGrpcCodes.size()> handled{};
+    Histogram* handling = nullptr;
+    Counter* unknown_fields = nullptr;
+    Counter* unknown_enum_words = nullptr;
+  };
+  struct RouteChildren {
+    Histogram* duration = nullptr;
+    std::vector<Counter*> failures;  // by cause
+  };
+  struct OrganizationChildren {
+    std::string name;
+    std::vector<RouteChildren> routes;
+    std::vector<Counter*> retries;  // by reason
+    UpstreamSource source;          // guarded by sources_mutex
+  };
+
+  prometheus::Registry registry;
+  Family<Counter>& started;
+  Family<Counter>& handled;
+  Family<Histogram>& handling;
+  Family<Counter>& requests;
+  Family<Counter>& failures;
+  Family<Histogram>& duration;
+  Family<Counter>& retries;
+  Family<Counter>& unknown_fields;
+  Family<Counter>& unknown_enum_words;
+
+  std::vector<Route> routes;
+  std::vector<MethodChildren> methods;
+  std::vector<OrganizationChildren> organizations;
+
+  mutable std::mutex sources_mutex;  // held while a source runs, so that a setter returns after it
+  CountSource log_drops;             // guarded by sources_mutex
+};
+
+namespace {
+
+Family<Counter>& CounterFamily(prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildCounter().Name(name).Help(help).Register(registry);
+}
+Family<Histogram>& HistogramFamily(prometheus::Registry& registry, const char* name,
+                                   const char* help) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+}
+
+}  // namespace
+
+Metrics::Families::Families(const Options& options)
+    : started(CounterFamily(registry, "grpc_server_started_total",
+                            "Total number of RPCs started on the server.")),
+      handled(CounterFamily(registry, "grpc_server_handled_total",
+                            "Total number of RPCs completed on the server, regardless of success "
+                            "or failure.")),
+      handling(HistogramFamily(registry, "grpc_server_handling_seconds",
+                               "Response latency of RPCs that had been handled by the server, in "
+                               "seconds.")),
+      requests(
+          CounterFamily(registry, "semaphoreci_gateway_upstream_requests_total",
+                        "Requests to the Semaphore API that got a whole reply, by HTTP status; "
+                        "each attempt counts.")),
+      failures(
+          CounterFamily(registry, "semaphoreci_gateway_upstream_failures_total",
+                        "Requests to the Semaphore API that got no whole reply, by cause; each "
+                        "attempt counts.")),
+      duration(HistogramFamily(registry, "semaphoreci_gateway_upstream_request_duration_seconds",
+                               "Time from sending a request to the Semaphore API to the end of its "
+                               "reply or failure, in seconds.")),
+      retries(CounterFamily(registry, "semaphoreci_gateway_upstream_retries_total",
+                            "Attempts repeated against the Semaphore API, by reason.")),
+      unknown_fields(CounterFamily(registry, "semaphoreci_gateway_unknown_fields_total",
+                                   "Fields in replies of the Semaphore API that this release does "
+                                   "not know (schema drift).")),
+      unknown_enum_words(CounterFamily(registry, "semaphoreci_gateway_unknown_enum_words_total",
+                                       "Enum words in replies of the Semaphore API that this "
+                                       "release does not know (schema drift).")),
+      routes(options.routes) {
+  for (const Method& method : options.methods) AddMethod(method);
+  for (const std::string& organization : options.organizations) {
+    AddOrganization(options, organization);
+  }
+  std::map<std::string, std::string> labels;
+  for (const auto& [name, value] : options.build_info) labels[name] = CleanLabelValue(value);
+  prometheus::BuildGauge()
+      .Name("semaphoreci_gateway_build_info")
+      .Help("Always 1; the labels say what is running.")
+      .Register(registry)
+      .Add(labels)
+      .Set(1);
+}
+
+void Metrics::Families::AddMethod(const Method& method) {
+  const prometheus::Labels labels = {{"grpc_type", CleanLabelValue(method.type)},
+                                     {"grpc_service", CleanLabelValue(method.service)},
+                                     {"grpc_method", CleanLabelValue(method.method)}};
+  MethodChildren children;
+  children.started = &started.Add(labels);
+  for (size_t code = 0; code < kGrpcCodes.size(); ++code) {
+    prometheus::Labels with_code = labels;
+    with_code["grpc_code"] = kGrpcCodes[code];
+    children.handled[code] = &handled.Add(with_code);
+  }
+  children.handling = &handling.Add(labels, kCallSeconds);
+  const prometheus::Labels drift = {{"method", CleanLabelValue(ShortMethodName(method))}};
+  children.unknown_fields = &unknown_fields.Add(drift);
+  children.unknown_enum_words = &unknown_enum_words.Add(drift);
+  methods.push_back(children);
+}
+
+void Metrics::Families::AddOrganization(const Options& options, const std::string& organization) {
+  OrganizationChildren children;
+  children.name = CleanLabelValue(organization);
+  for (const std::string& reason : options.retry_reasons) {
+    children.retries.push_back(
+        &retries.Add({{"organization", children.name}, {"reason", CleanLabelValue(reason)}}));
+  }
+  for (const Route& route : routes) {
+    const prometheus::Labels labels = {{"organization", children.name},
+                                       {"route", CleanLabelValue(route.route)}};
+    RouteChildren of_route;
+    for (const std::string& cause : options.failure_causes) {
+      prometheus::Labels with_cause = labels;
+      with_cause["cause"] = CleanLabelValue(cause);
+      of_route.failures.push_back(&failures.Add(with_cause));
+    }
+    prometheus::Labels with_method = labels;
+    with_method["method"] = CleanLabelValue(route.verb);
+    of_route.duration = &duration.Add(with_method, kUpstreamSeconds);
+    children.routes.push_back(std::move(of_route));
+  }
+  organizations.push_back(std::move(children));
+  for (size_t route = 0; route < routes.size(); ++route) {
+    for (const int status : kUsualStatuses) Replies(organizations.size() - 1, route, status);
+  }
+}
+
+// Looked up each time: upstream requests are a few per second, and most statuses never happen.
+Counter& Metrics::Families::Replies(size_t organization, size_t route, int http_status) {
+  return requests.Add({{"organization", organizations[organization].name},
+                       {"route", CleanLabelValue(routes[route].route)},
+                       {"method", CleanLabelValue(routes[route].verb)},
+                       {"code", StatusText(http_status)}});
+}
+
+std::vector<MetricFamily> Metrics::Families::CollectUpstream() const {
+  std::vector<MetricFamily> out = {
+      Declare("semaphoreci_gateway_upstream_requests_in_flight",
+              "Requests to the Semaphore API that are under way.", MetricType::Gauge),
+      Declare("semaphoreci_gateway_upstream_connections",
+              "Connections to the Semaphore API, by state.", MetricType::Gauge),
+      Declare("semaphoreci_gateway_upstream_tls_handshakes_total",
+              "TLS handshakes completed with the Semaphore API, by whether a session was resumed.",
+              MetricType::Counter),
+      Declare("semaphoreci_gateway_upstream_budget_tokens",
+              "Requests that the budget for the Semaphore API would let through at once.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_upstream_budget_rejections_total",
+              "Calls refused because the budget for the Semaphore API was spent.",
+              MetricType::Counter),
+      Declare("semaphoreci_gateway_log_lines_dropped_total",
+              "Log lines lost because standard error did not take them fast enough.",
+              MetricType::Counter)};
+  const std::lock_guard lock(sources_mutex);
+  for (const OrganizationChildren& organization : organizations) {
+    if (!organization.source) continue;
+    const UpstreamState state = organization.source();
+    const auto count = [](auto value) { return static_cast<double>(value); };
+    const prometheus::ClientMetric::Label of{"organization", organization.name};
+    AddSample(&out[0], {of}, count(state.requests_in_flight));
+    AddSample(&out[1], {of, {"state", "idle"}}, count(state.connections_idle));
+    AddSample(&out[1], {of, {"state", "active"}}, count(state.connections_active));
+    AddSample(&out[1], {of, {"state", "dialing"}}, count(state.connections_dialing));
+    AddSample(&out[2], {of, {"resumed", "false"}}, count(state.full_handshakes));
+    AddSample(&out[2], {of, {"resumed", "true"}}, count(state.resumed_handshakes));
+    AddSample(&out[3], {of}, state.budget_tokens);
+    AddSample(&out[4], {of}, count(state.budget_rejections));
+  }
+  if (log_drops) AddSample(&out[5], {}, static_cast<double>(log_drops()));
+  std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
+  return out;
+}
+
+Metrics::Metrics(const Options& options) : families_(std::make_unique<Families>(options)) {}
+Metrics::~Metrics() = default;
+
+void Metrics::CallStarted(size_t method) {
+  if (method < families_->methods.size()) families_->methods[method].started->Increment();
+}
+
+void Metrics::CallHandled(size_t method, int grpc_code, std::chrono::nanoseconds duration) {
+  if (method >= families_->methods.size()) return;
+  const Families::MethodChildren& children = families_->methods[method];
+  const bool known = grpc_code >= 0 && grpc_code < static_cast<int>(kGrpcCodes.size());
+  children.handled[static_cast<size_t>(known ? grpc_code : kUnknownCode)]->Increment();
+  children.handling->Observe(Seconds(duration));
+}
+
+void Metrics::UpstreamReplied(size_t organization, size_t route, int http_status,
+                              std::chrono::nanoseconds duration) {
+  if (organization >= families_->organizations.size()) return;
+  if (route >= families_->routes.size()) return;
+  families_->Replies(organization, route, http_status).Increment();
+  families_->organizations[organization].routes[route].duration->Observe(Seconds(duration));
+}
+
+void Metrics::UpstreamFailed(size_t organization, size_t route, size_t cause,
+                             std::chrono::nanoseconds duration) {
+  if (organization >= families_->organizations.size()) return;
+  if (route >= families_->routes.size()) return;
+  const Families::RouteChildren& children = families_->organizations[organization].routes[route];
+  if (cause < children.failures.size()) children.failures[cause]->Increment();
+  children.duration->Observe(Seconds(duration));
+}
+
+void Metrics::UpstreamRetried(size_t organization, size_t reason) {
+  if (organization >= families_->organizations.size()) return;
+  const std::vector<Counter*>& retries = families_->organizations[organization].retries;
+  if (reason < retries.size()) retries[reason]->Increment();
+}
+
+void Metrics::UnknownFields(size_t method, uint64_t count) {
+  if (method >= families_->methods.size()) return;
+  families_->methods[method].unknown_fields->Increment(static_cast<double>(count));
+}
+
+void Metrics::UnknownEnumWords(size_t method, uint64_t count) {
+  if (method >= families_->methods.size()) return;
+  families_->methods[method].unknown_enum_words->Increment(static_cast<double>(count));
+}
+
+void Metrics::SetUpstreamSource(size_t organization, UpstreamSource source) {
+  if (organization >= families_->organizations.size()) return;
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->organizations[organization].source = std::move(source);
+}
+
+void Metrics::SetLogDropsSource(CountSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->log_drops = std::move(source);
+}
+
+std::string Metrics::Text() const {
+  std::vector<MetricFamily> page = families_->registry.Collect();
+  for (MetricFamily& family : families_->CollectUpstream()) page.push_back(std::move(family));
+  for (MetricFamily& family : CollectProcessMetrics("/proc")) page.push_back(std::move(family));
+  std::ostringstream out;
+  prometheus::TextSerializer().Serialize(out, page);
+  return std::move(out).str();
+}
+
+}  // namespace semaphore::gateway

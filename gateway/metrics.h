@@ -1,0 +1,97 @@
+// Every metric that this process exports about itself, declared in one place: name, unit, help,
+// labels. Children are looked up at construction, so that counting a call is an increment by index;
+// what others own is asked for at scrape time. Facts about CI are not here.
+#ifndef SEMAPHORE_GATEWAY_METRICS_H_
+#define SEMAPHORE_GATEWAY_METRICS_H_
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace semaphore::gateway {
+
+// At most 128 bytes of valid UTF-8; control characters and malformed bytes become U+FFFD. One
+// hostile value must not make Prometheus refuse the whole page.
+std::string CleanLabelValue(std::string_view value);
+
+class Metrics {
+ public:
+  struct Method {
+    std::string service;         // "semaphore.v1.PipelineService"
+    std::string method;          // "GetPipeline"
+    std::string type = "unary";  // or client_stream, server_stream, bidi_stream
+  };
+  struct Route {
+    std::string verb;   // "GET"
+    std::string route;  // the template: "pipelines/:id"
+  };
+  // The closed sets behind the labels; the calls below name their members by index. Routes may
+  // repeat.
+  struct Options {
+    std::vector<Method> methods;
+    std::vector<std::string> organizations;
+    std::vector<Route> routes;
+    std::vector<std::string> failure_causes;  // in the order of client::HttpCause, for one
+    std::vector<std::string> retry_reasons;
+    std::map<std::string, std::string> build_info;  // labels: version, revision, …
+  };
+
+  // The state of one organization's upstream side when asked. Counters only ever grow.
+  struct UpstreamState {
+    int64_t requests_in_flight = 0;
+    int64_t connections_idle = 0;
+    int64_t connections_active = 0;
+    int64_t connections_dialing = 0;
+    uint64_t full_handshakes = 0;
+    uint64_t resumed_handshakes = 0;
+    double budget_tokens = 0;
+    uint64_t budget_rejections = 0;
+  };
+  using UpstreamSource = std::function<UpstreamState()>;
+  using CountSource = std::function<uint64_t()>;
+
+  explicit Metrics(const Options& options);
+  ~Metrics();
+  Metrics(const Metrics&) = delete;
+  Metrics& operator=(const Metrics&) = delete;
+
+  // The hot path, from any thread. An index out of range counts nothing; a code outside 0 to 16
+  // counts as Unknown.
+  void CallStarted(size_t method);
+  void CallHandled(size_t method, int grpc_code, std::chrono::nanoseconds duration);
+
+  // A whole reply with an HTTP status came back, or why none did.
+  void UpstreamReplied(size_t organization, size_t route, int http_status,
+                       std::chrono::nanoseconds duration);
+  void UpstreamFailed(size_t organization, size_t route, size_t cause,
+                      std::chrono::nanoseconds duration);
+  void UpstreamRetried(size_t organization, size_t reason);
+
+  // Schema drift in the replies of a method.
+  void UnknownFields(size_t method, uint64_t count);
+  void UnknownEnumWords(size_t method, uint64_t count);
+
+  // Asked at each scrape, on the scraping thread; must not block. Set again (or to nothing) before
+  // what they use ends: when the setter returns, the earlier source is no longer running.
+  void SetUpstreamSource(size_t organization, UpstreamSource source);
+  void SetLogDropsSource(CountSource source);
+
+  // The page in text format 0.0.4. Takes milliseconds and no lock that a call waits for.
+  std::string Text() const;
+
+ private:
+  struct Families;  // keeps prometheus-cpp out of this header
+  const std::unique_ptr<Families> families_;
+};
+
+inline constexpr char kMetricsContentType[] = "text/plain; version=0.0.4; charset=utf-8";
+
+}  // namespace semaphore::gateway
+
+#endif  // SEMAPHORE_GATEWAY_METRICS_H_

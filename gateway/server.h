@@ -1,0 +1,50 @@
+// The gRPC server: listening, health, reflection, lifetimes of connections, graceful end. It knows
+// nothing of what the services do.
+#ifndef SEMAPHORE_GATEWAY_SERVER_H_
+#define SEMAPHORE_GATEWAY_SERVER_H_
+
+#include <grpcpp/impl/service_type.h>
+#include <grpcpp/server.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "gateway/config.h"
+
+namespace semaphore::gateway {
+
+class Server {
+ public:
+  // Listens when it returns. UNAVAILABLE when the address cannot be used.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(
+      const GrpcConfig& grpc, const LimitsConfig& limits,
+      std::vector<std::unique_ptr<grpc::Service>> services);
+
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  uint16_t port() const { return port_; }
+
+  // Says NOT_SERVING to health checks, while calls are still answered.
+  void SetNotServing();
+
+  // Takes no new calls, lets those in hand finish within `grace`, then cancels them. Returns when
+  // none is left.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  Server() = default;
+
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::Server> server_;
+  uint16_t port_ = 0;
+};
+
+}  // namespace semaphore::gateway
+
+#endif  // SEMAPHORE_GATEWAY_SERVER_H_
