@@ -1,0 +1,44 @@
+#include "tests/simulator/command_line.h"
+
+#include <gtest/gtest.h>
+
+namespace semaphore::simulator {
+namespace {
+
+TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
+  const auto read =
+      ParseCommandLine({"--port", "8443", "--seed=7", "--dialect", "reference", "--token-file=t",
+                        "--ca-out", "ca.pem", "--workflows=50", "--address", "::1"});
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->options.port, 8443);
+  EXPECT_EQ(read->options.seed, 7U);
+  EXPECT_EQ(read->options.dialect, Dialect::kReference);
+  EXPECT_EQ(read->token_file, "t");
+  EXPECT_EQ(read->ca_out, "ca.pem");
+  EXPECT_EQ(read->options.workflows_per_project, 50);
+  EXPECT_EQ(read->options.address, "::1");
+}
+
+TEST(CommandLineTest, WrongOptionsAreNamed) {
+  const std::pair<std::vector<std::string>, const char*> rows[] = {
+      {{"--prot", "1"}, "unknown option --prot"},
+      {{"--prot"}, "unknown option --prot"},
+      {{"--port"}, "--port needs a value"},
+      {{"--port", "70000"}, "--port needs a whole number from 0 to 65535"},
+      {{"--port", "x"}, "--port needs a whole number from 0 to 65535"},
+      {{"--dialect", "welsh"}, "--dialect needs real or reference"}};
+  for (const auto& [arguments, message] : rows) {
+    const auto read = ParseCommandLine(arguments);
+    ASSERT_FALSE(read.ok()) << message;
+    EXPECT_EQ(read.status().message(), message);
+  }
+}
+
+TEST(CommandLineTest, AStrayArgumentIsRefusedWithoutRepeatingIt) {
+  const auto read = ParseCommandLine({"--port", "1", "my-secret-token"});
+  ASSERT_FALSE(read.ok());
+  EXPECT_EQ(read.status().message().find("my-secret-token"), absl::string_view::npos);
+}
+
+}  // namespace
+}  // namespace semaphore::simulator
