@@ -276,7 +276,7 @@ class Decoder {
       }
     } else if (const std::optional<int64_t> digits = Integer(value)) {
       number = plan.enum_plan->FromNumber(*digits);
-    } else {
+    } else if (!value.is_number()) {
       return Expected(path, "a word or a number", value);
     }
     if (!number) ++context_.drift->unknown_words;

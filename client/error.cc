@@ -93,8 +93,10 @@ absl::Status MakeError(Reason reason, std::string_view message, const ErrorDetai
   if (details.upstream_status != 0)
     metadata["upstreamStatus"] = absl::StrCat(details.upstream_status);
   if (!details.upstream_message.empty()) {
-    metadata["upstreamMessage"] =
+    // Cut twice: the first keeps the work small, and replaced bytes may triple what is left.
+    const std::string words =
         ReplaceInvalidUtf8(Utf8Prefix(details.upstream_message, kMaxUpstreamMessageBytes));
+    metadata["upstreamMessage"] = std::string(Utf8Prefix(words, kMaxUpstreamMessageBytes));
   }
   if (!details.request_id.empty()) metadata["requestId"] = details.request_id;
   SetDetail(status, info);

@@ -29,7 +29,7 @@ using MessagePtr = std::shared_ptr<const Message>;
 
 constexpr size_t kDefaultLogPage = 1000;
 constexpr size_t kMaxLogPage = 10000;
-constexpr size_t kMaxLogPageBytes = 3 << 20;
+constexpr size_t kMaxLogPageBytes = (3 << 20) - 256;  // of events; the rest is for the token
 constexpr size_t kMaxLogBytes = 64 << 20;
 
 CallResult Failed(const MethodSpec& spec, absl::Status status,
@@ -56,6 +56,15 @@ std::string HandOverTarget(std::string_view location, const std::string& host) {
   if (location.find_first_of(" \t\r\n") != std::string_view::npos) return "";
   if (!absl::StartsWithIgnoreCase(ToAbsl(location), prefix)) return "";
   return std::string(location.substr(prefix.size() - std::string_view("/api/v1/logs/").size()));
+}
+
+// The token in the query of a hand-over; "" if there is none.
+std::string TokenOf(std::string_view target) {
+  constexpr std::string_view kKey = "jwt=";
+  const size_t at = target.find(kKey);
+  if (at == std::string_view::npos) return "";
+  const std::string_view rest = target.substr(at + kKey.size());
+  return std::string(rest.substr(0, rest.find('&')));
 }
 
 // The log of one download; a new parser for each attempt.
@@ -103,6 +112,7 @@ asio::awaitable<FetchedLog> FetchLog(Upstream& upstream, const MethodSpec& spec,
     }
     Upstream::SendOptions second;
     second.authorize = false;
+    second.secret = TokenOf(handed_over.target);
     second.before_each = [download](HttpRequest& attempt) { AttachParser(*download, attempt); };
     const int attempts = fetched.exchange.attempts;
     fetched.exchange =

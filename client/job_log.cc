@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <boost/json/basic_parser_impl.hpp>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "client/error.h"
 #include "client/quote.h"
@@ -139,6 +141,7 @@ class JobLogParser::Handler {
       seen_events_ = true;
       return true;
     }
+    if (InEvent()) return Fail("expected an object", error);
     return Skip(error);
   }
   bool on_array_end(size_t, Error&) {
@@ -175,15 +178,16 @@ class JobLogParser::Handler {
   }
   bool on_number_part(json::string_view, Error&) { return true; }
   bool on_int64(int64_t number, json::string_view, Error& error) { return Number(number, error); }
-  bool on_uint64(uint64_t, json::string_view, Error& error) {
-    return Fail("a number is too large", error);
-  }
+  bool on_uint64(uint64_t, json::string_view, Error& error) { return LargeNumber(error); }
   bool on_double(double number, json::string_view, Error& error) {
     constexpr double kExact = 9007199254740992.0;  // 2^53
-    if (!(number > -kExact && number < kExact)) return Fail("a number is too large", error);
+    if (!(number > -kExact && number < kExact)) return LargeNumber(error);
+    if (InEvent() && key_ == Key::kExitCode && std::trunc(number) != number)
+      return Fail("exit_code is no whole number", error);
     return Number(static_cast<int64_t>(number), error);
   }
   bool on_bool(bool, Error& error) {
+    if (in_events_ && depth_ == 2) return Fail("expected an object", error);
     return InEvent() && key_ != Key::kUnknown ? Fail("an unexpected boolean", error) : true;
   }
   bool on_null(Error&) {
@@ -233,8 +237,10 @@ class JobLogParser::Handler {
         output_ = ReplaceInvalidUtf8(text);
         return true;
       case Key::kExitCode: {
-        const absl::StatusOr<Instant> digits = ParseInstantText(text);
-        return digits.ok() ? Number(digits->seconds, error) : Fail("exit_code is no number", error);
+        int64_t number = 0;
+        if (text.empty()) return true;
+        return absl::SimpleAtoi(text, &number) ? Number(number, error)
+                                               : Fail("exit_code is no number", error);
       }
       case Key::kTimestamp:
       case Key::kStartedAt:
@@ -258,6 +264,12 @@ class JobLogParser::Handler {
       ++drift_.unknown_words;
     }
     return true;
+  }
+
+  // A number that none of our fields can hold; where it is read over it does no harm.
+  bool LargeNumber(Error& error) {
+    const bool read_over = !InEvent() ? !(in_events_ && depth_ == 2) : key_ == Key::kUnknown;
+    return read_over || Fail("a number is too large", error);
   }
 
   bool Number(int64_t number, Error& error) {

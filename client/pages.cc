@@ -23,6 +23,7 @@ constexpr size_t kMaxPageSize = 1000;
 constexpr char kTokenVersion[] = "1";
 constexpr size_t kChecksumBytes = 8;
 constexpr size_t kMaxTokenBytes = 1024;
+constexpr uint64_t kMaxCount = uint64_t{1} << 50;  // of items or pages; keeps sums from overflowing
 
 // FNV-1a. It finds tokens that were cut, edited or mixed up; it is no secret, and a forged token
 // shows its maker nothing that a list request would not.
@@ -160,7 +161,8 @@ absl::StatusOr<PagePosition> DecodePageToken(std::string_view token, std::string
       !absl::SimpleAtoi(parts[1], &position.offset) ||
       !absl::SimpleAtoi(parts[2], &position.page) ||
       !absl::SimpleAtoi(parts[3], &position.pin_seconds) ||
-      !absl::SimpleAtoi(parts[4], &position.total)) {
+      !absl::SimpleAtoi(parts[4], &position.total) || position.offset > kMaxCount ||
+      position.page > kMaxCount) {
     return BadToken();
   }
   position.cursor = parts[5];
@@ -229,7 +231,7 @@ PageFacts ReadPageHeaders(Dialect dialect, const HttpResponse& response) {
   facts.paged = !link.empty() || facts.page_number != 0;
   constexpr uint64_t kAbsent = UINT64_MAX;
   const uint64_t total = NumberHeader(response, "total", kAbsent);
-  if (total <= INT64_MAX) facts.total = static_cast<int64_t>(total);
+  if (total <= kMaxCount) facts.total = static_cast<int64_t>(total);
   const auto links = ParseLinkHeader(link);
   facts.has_next = std::any_of(links.begin(), links.end(),
                                [](const auto& entry) { return entry.first == "next"; });

@@ -45,6 +45,10 @@ std::string Quote(std::string_view text, size_t max_bytes) {
     if (length == 0 || byte < 0x20 || byte == 0x7F || byte == '"' || byte == '\\') {
       AppendEscaped(byte, out);
       ++i;
+    } else if (byte == 0xC2 && static_cast<uint8_t>(shown[i + 1]) < 0xA0) {
+      AppendEscaped(byte, out);  // U+0080 to U+009F: terminals obey them as they do ESC
+      AppendEscaped(static_cast<uint8_t>(shown[i + 1]), out);
+      i += length;
     } else {
       out += shown.substr(i, length);
       i += length;

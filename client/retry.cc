@@ -26,12 +26,8 @@ std::string_view TransientReason(const Attempt& attempt) {
   if (HasReason(attempt.status, Reason::kUpstreamUnavailable)) return "unavailable";
   if (HasReason(attempt.status, Reason::kUpstreamRateLimited)) return "rate_limited";
   // Upstream answers 500 for passing troubles too (internal time-outs, facts §2).
-  const auto info = GetErrorInfo(attempt.status);
-  if (HasReason(attempt.status, Reason::kUpstreamError) &&
-      info->metadata().count("upstreamStatus") > 0 &&
-      info->metadata().at("upstreamStatus") == "500") {
+  if (HasReason(attempt.status, Reason::kUpstreamError) && attempt.http_status == 500)
     return "error";
-  }
   return "";
 }
 
@@ -39,9 +35,25 @@ std::string_view TransientReason(const Attempt& attempt) {
 // do not.
 bool IsClearAnswer(const Attempt& attempt) {
   if (attempt.cause != HttpCause::kNone) return false;
+  // Any 4xx that has no reason of its own.
+  if (HasReason(attempt.status, Reason::kUpstreamError) && attempt.http_status >= 400 &&
+      attempt.http_status < 500) {
+    return true;
+  }
   for (const Reason reason :
        {Reason::kUpstreamUnavailable, Reason::kUpstreamError, Reason::kUpstreamMalformedResponse,
         Reason::kUpstreamResponseTooLarge}) {
+    if (HasReason(attempt.status, reason)) return false;
+  }
+  return true;
+}
+
+// Whether the answer also tells what became of earlier attempts: it comes from the service that saw
+// them, which knows the token, and not from the gate in front of it.
+bool SettlesEarlier(const Attempt& attempt) {
+  if (!IsClearAnswer(attempt)) return false;
+  for (const Reason reason :
+       {Reason::kUpstreamRateLimited, Reason::kUpstreamTokenRejected, Reason::kUpstreamForbidden}) {
     if (HasReason(attempt.status, reason)) return false;
   }
   return true;
@@ -54,21 +66,20 @@ RetryVerdict DecideRetry(const MethodSpec& spec, const Attempt& attempt, bool ca
   RetryVerdict verdict;
   const upstream::v1::Idempotency idempotency = spec.call.idempotency();
   verdict.reason = TransientReason(attempt);
+  verdict.in_doubt = (attempt.may_have_arrived && !IsClearAnswer(attempt)) ||
+                     (attempt.earlier_in_doubt && !SettlesEarlier(attempt));
   const bool may_repeat = idempotency != upstream::v1::IDEMPOTENCY_NEVER;
   if (may_repeat && !verdict.reason.empty() && attempt.number < kMaxAttempts) {
     verdict.retry = true;
     const absl::Duration ceiling =
         std::min(kMaxBackoff, kBaseBackoff * (1 << (attempt.number - 1)));
-    verdict.delay = std::max(ceiling * random,
-                             attempt.cause == HttpCause::kNone
-                                 ? GetRetryAfter(attempt.status).value_or(absl::ZeroDuration())
-                                 : absl::ZeroDuration());
+    verdict.delay = std::max(ceiling * random, attempt.retry_after.value_or(absl::ZeroDuration()));
     return verdict;
   }
   const bool repeat_is_safe = idempotency == upstream::v1::IDEMPOTENCY_UNSPECIFIED ||
                               idempotency == upstream::v1::IDEMPOTENCY_NATURAL ||
                               (idempotency == upstream::v1::IDEMPOTENCY_TOKEN && caller_token);
-  verdict.outcome_unknown = !repeat_is_safe && attempt.may_have_arrived && !IsClearAnswer(attempt);
+  verdict.outcome_unknown = !repeat_is_safe && verdict.in_doubt;
   return verdict;
 }
 

@@ -21,7 +21,10 @@ struct Attempt {
   int number = 1;       // 1 for the first
   absl::Status status;  // never OK
   HttpCause cause = HttpCause::kNone;
-  bool may_have_arrived = false;  // this attempt or an earlier one
+  bool may_have_arrived = false;
+  int http_status = 0;  // that counts (EffectiveStatus); 0: there was no reply
+  std::optional<absl::Duration> retry_after;  // upstream's own
+  bool earlier_in_doubt = false;              // `in_doubt` of the attempt before
 };
 
 struct RetryVerdict {
@@ -29,8 +32,8 @@ struct RetryVerdict {
   absl::Duration delay;  // before the next attempt
   std::string_view
       reason;  // closed set, for the metric: "unavailable", "rate_limited", "error", "connection"
-  bool outcome_unknown =
-      false;  // the change may have happened: say OUTCOME_UNKNOWN instead of the status
+  bool in_doubt = false;         // this attempt or an earlier one may have been carried out
+  bool outcome_unknown = false;  // tell the caller OUTCOME_UNKNOWN instead of the status
 };
 
 // `caller_token`: the idempotency token came from the caller. `random` is uniform in [0, 1): full

@@ -6,8 +6,8 @@
 namespace semaphore::client {
 
 TokenBucket::TokenBucket(double rate, int burst)
-    : interval_(
-          std::chrono::duration_cast<MonotonicDuration>(std::chrono::duration<double>(1.0 / rate))),
+    // Rounded up: a nanosecond too little for each token would outpace the rate in the long run.
+    : interval_(std::chrono::ceil<MonotonicDuration>(std::chrono::duration<double>(1.0 / rate))),
       tolerance_(interval_ * (burst - 1)),
       burst_(burst) {}
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -189,13 +191,18 @@ asio::awaitable<CallResult> Upstream::CallPage(const MethodSpec& spec, MessagePt
                    ReadPageHeaders(spec.call.pages().dialect(), exchange.response), drift, *reply);
     Observe(spec, drift);
     if (!verdict.ok()) co_return Failed(spec, verdict.status(), total);
+    std::optional<PagePosition> next = verdict->next;
     if (verdict->again) {
       position = *verdict->again;
-      continue;
+      // A long run of empty upstream pages becomes an empty page with a token, which goes on; a
+      // list that moves under the walk might never come to rest.
+      const bool advances = spec.call.pages().dialect() != upstream::v1::DIALECT_LINK_HEADER;
+      if (!advances || i + 1 < kMaxPageRequests) continue;
+      next = position;
     }
-    if (verdict->next) {
+    if (next) {
       reply->GetReflection()->SetString(reply.get(), spec.next_page_token,
-                                        EncodePageToken(*verdict->next, binding));
+                                        EncodePageToken(*next, binding));
     }
     CallResult result;
     result.attempts = total.attempts;
@@ -214,7 +221,7 @@ asio::awaitable<Upstream::Exchange> Upstream::Send(const MethodSpec& spec, HttpR
                                                    CallContext context, SendOptions options) {
   co_await asio::this_coro::throw_if_cancelled(false);
   Exchange exchange;
-  std::string token;
+  std::string token = options.secret;
   if (options.authorize) {
     absl::StatusOr<std::string> current = options_.token();
     if (!current.ok()) {
@@ -229,6 +236,7 @@ asio::awaitable<Upstream::Exchange> Upstream::Send(const MethodSpec& spec, HttpR
   request.traceparent = context.traceparent;
   request.admit = [this](MonotonicTime deadline) { return budget_.Admit(deadline); };
   const bool caller_token = spec.token_field != nullptr && options.made_token.empty();
+  bool in_doubt = false;
   for (int number = 1;; ++number) {
     HttpRequest attempt_request = request;
     if (options.before_each) options.before_each(attempt_request);
@@ -248,13 +256,19 @@ asio::awaitable<Upstream::Exchange> Upstream::Send(const MethodSpec& spec, HttpR
     attempt.number = number;
     attempt.status = StatusOf(result, options);
     attempt.cause = result.cause;
-    attempt.may_have_arrived = exchange.may_have_arrived;
+    attempt.may_have_arrived = result.may_have_arrived;
+    attempt.earlier_in_doubt = in_doubt;
     if (attempt.status.ok()) {
       exchange.status = absl::OkStatus();
       exchange.response = std::move(result.response);
       co_return exchange;
     }
+    if (result.cause == HttpCause::kNone) {
+      attempt.http_status = EffectiveStatus(result.response);
+      attempt.retry_after = RetryAfter(result.response, clock_.WallNow());
+    }
     RetryVerdict verdict = DecideRetry(spec, attempt, caller_token, options_.random());
+    in_doubt = verdict.in_doubt;
     const MonotonicTime next = clock_.Now() + absl::ToChronoNanoseconds(verdict.delay);
     bool slept = false;
     if (verdict.retry && next < context.deadline) {
@@ -326,12 +340,14 @@ absl::Status Upstream::StatusOf(const HttpResult& result, const SendOptions& opt
   return StatusFromReply(result.response, clock_.WallNow());
 }
 
-// Upstream has no reason to repeat our token; should it ever, it goes no further.
+// Upstream has no reason to repeat our token; should it ever, it goes no further. A JSON body is
+// written anew first, so that no escape hides the token.
 void Upstream::Redact(HttpResponse& response, const std::string& secret) const {
-  if (secret.empty() || IsSuccess(response.status) ||
-      response.body.find(secret) == std::string::npos)
-    return;
-  absl::StrReplaceAll({{secret, "[redacted]"}}, &response.body);
+  if (secret.empty() || IsSuccess(response.status)) return;
+  boost::system::error_code error;
+  const boost::json::value value = boost::json::parse(response.body, error);
+  std::string body = error ? response.body : boost::json::serialize(value);
+  if (absl::StrReplaceAll({{secret, "[redacted]"}}, &body) > 0) response.body = std::move(body);
 }
 
 }  // namespace semaphore::client

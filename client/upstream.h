@@ -91,6 +91,8 @@ class Upstream {
     std::string made_token;        // idempotency token that the gateway made for this call
     bool accept_redirect = false;  // hand a 302 to the caller
     bool authorize = true;         // send the API token
+    std::string secret;  // where it is not sent: what stands in the target instead and goes no
+                         // further
     std::function<void(HttpRequest&)> before_each;  // adjusts the request before each attempt
   };
 

@@ -74,7 +74,8 @@ std::optional<json::value> ParseJson(std::string_view body) {
 
 // The gRPC code that a JSON object body carries.
 const CodeRow* BodyCode(std::string_view body) {
-  if (body.empty() || body.front() != '{') return nullptr;
+  const size_t first = body.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos || body[first] != '{') return nullptr;
   const std::optional<json::value> value = ParseJson(body);
   if (!value || !value->is_object()) return nullptr;
   const json::value* code = value->get_object().if_contains("code");
@@ -87,6 +88,10 @@ const CodeRow* BodyCode(std::string_view body) {
     }
   }
   return nullptr;
+}
+
+bool IsAlreadyExists(const CodeRow* code) {
+  return code != nullptr && code->name == "ALREADY_EXISTS";
 }
 
 // An address block of the "your IP is not allowed" page: several lines with something like 10.0.0.1
@@ -183,8 +188,8 @@ std::optional<absl::Duration> RetryAfter(const HttpResponse& response, absl::Tim
   absl::Duration wait;
   absl::Time date;
   std::string error;
-  if (absl::SimpleAtoi(text, &seconds) && seconds >= 0) {
-    wait = absl::Seconds(seconds);
+  if (text.find_first_not_of("0123456789") == std::string::npos) {
+    wait = absl::SimpleAtoi(text, &seconds) ? absl::Seconds(seconds) : kMaxRetryAfter;
   } else if (absl::ParseTime("%a, %d %b %Y %H:%M:%S GMT", text, &date, &error)) {
     wait = date - now;
   } else {
@@ -216,7 +221,8 @@ absl::Status StatusFromReply(const HttpResponse& response, absl::Time now) {
     case 404:
       return NotFound(message, details);
     case 409:
-      details.code = absl::StatusCode::kAborted;
+      details.code = IsAlreadyExists(BodyCode(response.body)) ? absl::StatusCode::kAlreadyExists
+                                                              : absl::StatusCode::kAborted;
       return MakeError(Reason::kUpstreamRejected, absl::StrCat("conflict at Semaphore: ", shown),
                        details);
     case 429:

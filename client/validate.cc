@@ -35,6 +35,15 @@ bool Has(const Wire& wire, upstream::v1::Behavior behavior) {
          wire.behavior().end();
 }
 
+bool IsUtf8(std::string_view text) {
+  while (!text.empty()) {
+    const size_t length = Utf8CharacterLength(text);
+    if (length == 0) return false;
+    text.remove_prefix(length);
+  }
+  return true;
+}
+
 // Whether a field holds anything: what "required" asks.
 bool IsPopulated(const Message& message, const FieldDescriptor* field) {
   const Reflection* reflection = message.GetReflection();
@@ -46,12 +55,19 @@ bool IsPopulated(const Message& message, const FieldDescriptor* field) {
 
 class Validator {
  public:
-  explicit Validator(const MethodSpec& spec) : spec_(spec) {}
+  explicit Validator(const MethodSpec& spec) : spec_(spec) {
+    for (const PathPiece& piece : spec_.path) {
+      if (!piece.field.empty()) path_fields_.push_back(&piece.field);
+    }
+    if (spec_.merge_from == nullptr) return;
+    // The identifier also goes into the path of the reading that comes first.
+    for (const RequestDefault& entry : spec_.reply_defaults) {
+      if (!IsInPath(entry.from.back())) path_fields_.push_back(&entry.from);
+    }
+  }
 
   std::vector<FieldViolation> Run(const Message& request) {
-    for (const PathPiece& piece : spec_.path) {
-      if (!piece.field.empty()) CheckPathId(request, piece.field);
-    }
+    for (const FieldPath* field : path_fields_) CheckPathId(request, *field);
     CheckMessage(request, "", false);
     if (spec_.token_field != nullptr) CheckToken(request);
     if (spec_.mask_field != nullptr) CheckMask(request);
@@ -59,11 +75,13 @@ class Validator {
   }
 
  private:
+  using FieldPath = std::vector<const FieldDescriptor*>;
+
   void Add(std::string field, std::string description) {
     violations_.push_back({std::move(field), std::move(description)});
   }
 
-  void CheckPathId(const Message& request, const std::vector<const FieldDescriptor*>& fields) {
+  void CheckPathId(const Message& request, const FieldPath& fields) {
     const Message* message = &request;
     std::string path;
     for (const FieldDescriptor* field : fields) {
@@ -127,9 +145,8 @@ class Validator {
 
   // Fields of the path have been held to the stricter rule.
   bool IsInPath(const FieldDescriptor* field) const {
-    return std::any_of(spec_.path.begin(), spec_.path.end(), [field](const PathPiece& piece) {
-      return !piece.field.empty() && piece.field.back() == field;
-    });
+    return std::any_of(path_fields_.begin(), path_fields_.end(),
+                       [field](const FieldPath* path) { return path->back() == field; });
   }
 
   void CheckField(const Message& message, const FieldDescriptor* field, const std::string& path,
@@ -259,6 +276,7 @@ class Validator {
   void CheckText(std::string_view text, const Wire& wire, const std::string& path, bool secret) {
     CheckSize(text.size(), wire, path);
     const std::string shown = secret ? "" : absl::StrCat(", got ", Quote(text));
+    if (!IsUtf8(text)) return Add(path, absl::StrCat("must be UTF-8", shown));
     if (text.find('\0') != std::string_view::npos)
       return Add(path, absl::StrCat("must not hold a NUL byte", shown));
     if (!wire.multiline() && text.find_first_of("\r\n") != std::string_view::npos) {
@@ -267,6 +285,7 @@ class Validator {
   }
 
   const MethodSpec& spec_;
+  std::vector<const FieldPath*> path_fields_;
   std::vector<FieldViolation> violations_;
 };
 

@@ -31,9 +31,9 @@ TEST(AgeText, EveryUnitIsReadInSingularAndPlural) {
 }
 
 TEST(AgeText, AnAgeThatIsHalfUnderstoodIsAnError) {
-  for (const char* text : {"2 fortnights", "2", "weeks", "2weeks", "two weeks", "", " ", "0 weeks",
-                           "-1 weeks", "2 weeks ago", "2  weeks", "99999999999 weeks",
-                           "2 UNSPECIFIED", "1.5 weeks"}) {
+  for (const char* text :
+       {"2 fortnights", "2", "weeks", "2weeks", "two weeks", "", " ", "0 weeks", "-1 weeks",
+        "2 weeks ago", "2  weeks", "99999999999 weeks", "2 UNSPECIFIED", "1.5 weeks"}) {
     SCOPED_TRACE(text);
     v1::ArtifactAge age;
     EXPECT_EQ(ParseAgeText(text, AgePlan(), age).code(), absl::StatusCode::kInvalidArgument);

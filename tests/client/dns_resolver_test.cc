@@ -40,7 +40,9 @@ struct NameService {
     ++lookups;
     changed.notify_all();
     changed.wait(lock, [this] { return open; });
-    return answer;
+    if (answer.ok()) return *answer;
+    return absl::Status(answer.status().code(),
+                        answer.status().message());  // not shared by threads
   }
   void SetOpen(bool value) {
     const std::scoped_lock lock(mutex);
@@ -73,7 +75,8 @@ class DnsResolverTest : public testing::Test {
  protected:
   ~DnsResolverTest() override { service->SetOpen(true); }
 
-  void Start(std::shared_ptr<std::optional<Answer>> out, MonotonicDuration patience = seconds(60),
+  void Start(const std::shared_ptr<std::optional<Answer>>& out,
+             MonotonicDuration patience = seconds(60),
              asio::cancellation_signal* signal = nullptr) {
     auto done = [out](const std::exception_ptr& error, Answer answer) {
       ASSERT_FALSE(error);
@@ -111,7 +114,7 @@ TEST_F(DnsResolverTest, AnswersWithTheAddressesFound) {
 TEST_F(DnsResolverTest, AnswersAnAddressLiteralWithoutALookup) {
   auto answer = std::make_shared<std::optional<Answer>>();
   asio::co_spawn(asio::make_strand(io), resolver.Resolve("2001:db8::1", clock.Now()),
-                 [answer](const std::exception_ptr&, Answer value) { *answer = value; });
+                 [answer](const std::exception_ptr&, const Answer& value) { *answer = value; });
   io.run();
   EXPECT_EQ(answer->value().value(), One("2001:db8::1"));
   EXPECT_EQ(service->Lookups(), 0);
@@ -264,7 +267,7 @@ TEST(DnsResolverLifeTest, BoundsTheNamesItRemembers) {
                  ignore);
   auto second = std::make_shared<std::optional<Answer>>();
   asio::co_spawn(asio::make_strand(io), resolver.Resolve("b.test", clock.Now() + seconds(60)),
-                 [second](const std::exception_ptr&, Answer value) { *second = value; });
+                 [second](const std::exception_ptr&, const Answer& value) { *second = value; });
   io.poll();
   EXPECT_EQ(second->value().status().code(), absl::StatusCode::kResourceExhausted);
   service->SetOpen(true);

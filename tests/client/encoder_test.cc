@@ -51,13 +51,16 @@ TEST(Encoder, ReadsPutTheirFieldsIntoPathAndQuery) {
       {"PipelineService/ListPipelines",
        "workflow_id: 'w' yaml_file_path: '.semaphore/x.yml' done_after {seconds: 1 nanos: 999} "
        "done_before {seconds: 2}",
-       "GET", "pipelines?wf_id=w&yml_file_path=.semaphore%2Fx.yml&done_after=1&done_before=2", "", ""},
+       "GET", "pipelines?wf_id=w&yml_file_path=.semaphore%2Fx.yml&done_after=1&done_before=2", "",
+       ""},
       {"JobService/GetJob", "job_id: 'j' view: JOB_VIEW_FULL", "GET", "jobs/j", "", ""},
-      {"AgentService/ListAgents", "agent_type_name: 's1-x'", "GET", "agents?agent_type=s1-x", "", ""},
+      {"AgentService/ListAgents", "agent_type_name: 's1-x'", "GET", "agents?agent_type=s1-x", "",
+       ""},
       {"DeploymentTargetService/LookupDeploymentTarget", "project_id: 'p' name: 'n'", "GET",
        "deployment_targets?project_id=p&target_name=n", "", ""},
       {"DeploymentTargetService/ListDeployments",
-       "deployment_target_id: 'd' git_ref_type: GIT_REF_TYPE_PR git_ref_label: 'l' triggered_by: 'u' "
+       "deployment_target_id: 'd' git_ref_type: GIT_REF_TYPE_PR git_ref_label: 'l' triggered_by: "
+       "'u' "
        "bookmark_parameter1: 'a' bookmark_parameter3: 'c'",
        "GET",
        "deployment_targets/d/history?git_ref_type=pr&git_ref_label=l&triggered_by=u&parameter1=a&"
@@ -83,12 +86,12 @@ TEST(Encoder, ChangesSayWhatUpstreamExpects) {
       {"WorkflowService/RerunWorkflow",
        "workflow_id: 'w' request_id: '6063dd03-ecfb-11ed-b539-0045e2f582b7'", "POST", rerun.c_str(),
        "", ""},
-      {"WorkflowService/StopWorkflow", "workflow_id: 'w'", "POST", "plumber-workflows/w/terminate", "",
-       ""},
+      {"WorkflowService/StopWorkflow", "workflow_id: 'w'", "POST", "plumber-workflows/w/terminate",
+       "", ""},
       {"PipelineService/StopPipeline", "pipeline_id: 'p'", "PATCH", "pipelines/p", kJson,
        R"({"terminate_request":true})"},
-      {"PipelineService/ValidatePipelineYaml", "yaml_definition: 'a: \"b\"\\n'", "POST", "yaml", kJson,
-       R"({"yaml_definition":"a: \"b\"\n"})"},
+      {"PipelineService/ValidatePipelineYaml", "yaml_definition: 'a: \"b\"\\n'", "POST", "yaml",
+       kJson, R"({"yaml_definition":"a: \"b\"\n"})"},
       {"PromotionService/TriggerPromotion",
        "pipeline_id: 'p' name: 'prod' override: true parameters {key: 'ENV' value: ''} "
        "parameters {key: 'AREA' value: 'a&b'} request_id: '6063dd03-ecfb-11ed-b539-0045e2f582b7'",
@@ -119,13 +122,14 @@ TEST(Encoder, ChangesSayWhatUpstreamExpects) {
 
 TEST(Encoder, ADeploymentTargetIsSentWithItsRulesAndSecretsAndWithoutOutputFields) {
   const MethodSpec& spec = Method("DeploymentTargetService/CreateDeploymentTarget");
-  const auto request = RequestOf(
-      spec,
-      "deployment_target {name: 'n' project_id: 'p' active: true state: DEPLOYMENT_TARGET_STATE_USABLE "
-      "subject_rules {type: SUBJECT_RULE_TYPE_USER git_login: 'g'} "
-      "object_rules {type: OBJECT_RULE_TYPE_PR match_mode: MATCH_MODE_ALL} "
-      "env_vars {name: 'K' value: 'v'} files {path: '/x' content: '\\000\\377'}} "
-      "request_id: '6063dd03-ecfb-11ed-b539-0045e2f582b7'");
+  const auto request =
+      RequestOf(spec,
+                "deployment_target {name: 'n' project_id: 'p' active: true state: "
+                "DEPLOYMENT_TARGET_STATE_USABLE "
+                "subject_rules {type: SUBJECT_RULE_TYPE_USER git_login: 'g'} "
+                "object_rules {type: OBJECT_RULE_TYPE_PR match_mode: MATCH_MODE_ALL} "
+                "env_vars {name: 'K' value: 'v'} files {path: '/x' content: '\\000\\377'}} "
+                "request_id: '6063dd03-ecfb-11ed-b539-0045e2f582b7'");
   const EncodedRequest encoded = EncodeRequest(spec, *request);
   EXPECT_EQ(encoded.Target(), "deployment_targets");
   EXPECT_EQ(encoded.body,
@@ -137,9 +141,11 @@ TEST(Encoder, ADeploymentTargetIsSentWithItsRulesAndSecretsAndWithoutOutputField
 
 TEST(Encoder, EqualRequestsAreEqualBytesWhateverTheOrderOfParameters) {
   const char* one =
-      "project_id: 'p' reference: 'r' parameters {key: 'A' value: '1'} parameters {key: 'B' value: '2'}";
+      "project_id: 'p' reference: 'r' parameters {key: 'A' value: '1'} parameters {key: 'B' value: "
+      "'2'}";
   const char* other =
-      "reference: 'r' parameters {key: 'B' value: '2'} project_id: 'p' parameters {key: 'A' value: '1'}";
+      "reference: 'r' parameters {key: 'B' value: '2'} project_id: 'p' parameters {key: 'A' value: "
+      "'1'}";
   const MethodSpec& spec = Method("WorkflowService/RunWorkflow");
   EXPECT_EQ(EncodeRequest(spec, *RequestOf(spec, one)).body,
             EncodeRequest(spec, *RequestOf(spec, other)).body);
@@ -151,7 +157,8 @@ TEST(PercentEncode, KeepsExactlyTheUnreservedCharacters) {
   EXPECT_EQ(PercentEncode(std::string_view("\0\r\n", 3)), "%00%0D%0A");
   EXPECT_EQ(PercentEncode(""), "");
   size_t kept = 0;
-  for (int byte = 0; byte < 256; ++byte) kept += PercentEncode(std::string(1, static_cast<char>(byte))).size() == 1;
+  for (int byte = 0; byte < 256; ++byte)
+    kept += PercentEncode(std::string(1, static_cast<char>(byte))).size() == 1;
   EXPECT_EQ(kept, 66u);
 }
 

@@ -30,7 +30,8 @@ class FakeHttpClient final : public HttpClient {
   }
 
   // A connection that ended without a whole reply.
-  void Break(HttpCause cause, bool may_have_arrived, absl::Status status = absl::UnavailableError("broken")) {
+  void Break(HttpCause cause, bool may_have_arrived,
+             absl::Status status = absl::UnavailableError("broken")) {
     HttpResult result;
     result.status = std::move(status);
     result.cause = cause;
@@ -59,7 +60,10 @@ class FakeHttpClient final : public HttpClient {
     }
     if (script_.empty() && !otherwise_) {
       ADD_FAILURE() << "nothing is scripted for " << request.method << " " << request.target;
-      co_return HttpResult{.status = absl::InternalError("unscripted"), .cause = HttpCause::kReset};
+      HttpResult unscripted;
+      unscripted.status = absl::InternalError("unscripted");
+      unscripted.cause = HttpCause::kReset;
+      co_return unscripted;
     }
     Answer answer = otherwise_;
     if (!script_.empty()) {

@@ -42,6 +42,7 @@ class HttpsClientLoadTest : public HttpsClientTest {
       });
     }
     std::vector<std::thread> threads;
+    threads.reserve(4);
     for (int i = 0; i < 4; ++i) threads.emplace_back([this] { io->run(); });
     for (std::thread& thread : threads) thread.join();
   }

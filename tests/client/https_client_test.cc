@@ -19,7 +19,7 @@ boost::asio::awaitable<absl::Status> Count(int* admissions, absl::Status verdict
   co_return verdict;
 }
 
-auto Counting(int* admissions, absl::Status verdict = absl::OkStatus()) {
+auto Counting(int* admissions, const absl::Status& verdict = absl::OkStatus()) {
   return [admissions, verdict](MonotonicTime) { return Count(admissions, verdict); };
 }
 
@@ -262,24 +262,23 @@ TEST_F(HttpsClientTest, DoesNotKeepAConnectionPastItsAge) {
   EXPECT_EQ(server->accepted(), 2u);
 }
 
-TEST_F(HttpsClientTest, OpensNoMoreConnectionsThanItsBoundAndServesInOrder) {
+TEST_F(HttpsClientTest, OpensNoMoreConnectionsThanItsBound) {
   options.max_connections = 2;
   Start({{Handshake(), Serve()}});
   std::vector<std::shared_ptr<Call>> calls;
-  for (int i = 0; i < 8; ++i) calls.push_back(Begin(Read("/" + std::to_string(i))));
+  calls.reserve(8);
+  for (int i = 0; i < 8; ++i) calls.push_back(Begin(Read()));
   io->run();
-  std::vector<std::string> order;
-  for (const std::string& request : server->requests()) order.push_back(request.substr(4, 2));
   for (const auto& call : calls) EXPECT_TRUE(call->result->status.ok());
+  EXPECT_EQ(server->requests().size(), 8u);
   EXPECT_EQ(server->most_open(), 2u);
-  std::sort(order.begin(), order.begin() + 2);
-  EXPECT_EQ(order.size(), 8u);
 }
 
 TEST_F(HttpsClientTest, LetsTheFirstWhoWaitedGoFirst) {
   options.max_connections = 1;
   Start({{Handshake(), Serve()}});
   std::vector<std::shared_ptr<Call>> calls;
+  calls.reserve(5);
   for (int i = 0; i < 5; ++i) calls.push_back(Begin(Read("/" + std::to_string(i))));
   io->run();
   ASSERT_EQ(server->requests().size(), 5u);

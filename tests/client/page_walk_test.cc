@@ -113,9 +113,10 @@ class SimulatedList {
 
 // Reads the whole list as a caller does; `between` runs after each page. Returns how often each id
 // came.
-std::map<int, int> Walk(const upstream::v1::Pages& pages, SimulatedList& list,
-                        const std::function<int32_t(size_t page)>& size_of,
-                        const std::function<void()>& between = [] {}) {
+std::map<int, int> Walk(
+    const upstream::v1::Pages& pages, SimulatedList& list,
+    const std::function<int32_t(size_t page)>& size_of,
+    const std::function<void()>& between = [] {}) {
   std::map<int, int> seen;
   std::string token;
   for (size_t page = 0; page < 2 * kItems; ++page) {
@@ -209,8 +210,9 @@ TEST(PinnedPageWalk, NewItemsAtTheFrontShiftNothing) {
     SCOPED_TRACE("page_size " + std::to_string(size));
     SimulatedList list(pages);
     int id = kItems;
-    const auto seen = Walk(pages, list, [size](size_t) { return size; },
-                           [&] { list.InsertAtFront({id++, list.NewestSeconds() + 5}); });
+    const auto seen = Walk(
+        pages, list, [size](size_t) { return size; },
+        [&] { list.InsertAtFront({id++, list.NewestSeconds() + 5}); });
     ExpectEachOnce(seen);
     EXPECT_EQ(seen.size(), static_cast<size_t>(kItems)) << "an item from after the first page";
   }
@@ -222,9 +224,11 @@ TEST(PinnedPageWalk, NewItemsOfTheSameSecondRepeatNothing) {
     SCOPED_TRACE("page_size " + std::to_string(size));
     SimulatedList list(pages);
     int id = kItems;
-    ExpectEachOnce(Walk(pages, list, [size](size_t) { return size; }, [&] {
-      if (id < kItems + 20) list.InsertAtFront({id++, list.NewestSeconds()});
-    }));
+    ExpectEachOnce(Walk(
+        pages, list, [size](size_t) { return size; },
+        [&] {
+          if (id < kItems + 20) list.InsertAtFront({id++, list.NewestSeconds()});
+        }));
   }
 }
 
@@ -233,8 +237,9 @@ TEST(UnpinnedPageWalk, AListThatGrowsLosesNothing) {
   ASSERT_FALSE(pages.pin_created_before());
   SimulatedList list(pages);
   int id = kItems;
-  const auto seen = Walk(pages, list, [](size_t) { return 10; },
-                         [&] { list.InsertAtFront({id++, list.NewestSeconds() + 5}); });
+  const auto seen = Walk(
+      pages, list, [](size_t) { return 10; },
+      [&] { list.InsertAtFront({id++, list.NewestSeconds() + 5}); });
   for (int i = 0; i < kItems; ++i) ASSERT_TRUE(seen.count(i) > 0) << i;
 }
 

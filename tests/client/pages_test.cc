@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <set>
 #include <string>
+#include <utility>
 
 #include "client/error.h"
 #include "semaphore/v1/pipeline.pb.h"
@@ -18,6 +18,35 @@ using testing::IsEmpty;
 using testing::Pair;
 using upstream::v1::Dialect;
 
+PagePosition AtOffset(uint64_t offset, int64_t total = -1) {
+  PagePosition position;
+  position.offset = offset;
+  position.total = total;
+  return position;
+}
+
+PagePosition AtPage(uint64_t page) {
+  PagePosition position;
+  position.page = page;
+  return position;
+}
+
+PagePosition AtCursor(std::string cursor) {
+  PagePosition position;
+  position.cursor = std::move(cursor);
+  return position;
+}
+
+// What a list with paging headers says.
+PageFacts Numbered(size_t items, uint64_t page_number, int64_t total) {
+  PageFacts facts;
+  facts.items = items;
+  facts.paged = true;
+  facts.page_number = page_number;
+  facts.total = total;
+  return facts;
+}
+
 const PagePosition kSomewhere{.offset = 31,
                               .page = 4,
                               .cursor = "1685096881121173:x",
@@ -25,7 +54,8 @@ const PagePosition kSomewhere{.offset = 31,
                               .total = 3000};
 
 TEST(PageToken, BringsAPositionBack) {
-  const PagePosition positions[] = {{}, kSomewhere, {.offset = 1000000, .cursor = std::string(200, 'c')}};
+  const PagePosition positions[] = {
+      {}, kSomewhere, AtOffset(1000000), AtCursor(std::string(200, 'c'))};
   for (const PagePosition& position : positions) {
     const std::string token = EncodePageToken(position, "binding");
     const auto decoded = DecodePageToken(token, "binding");
@@ -36,9 +66,10 @@ TEST(PageToken, BringsAPositionBack) {
 
 TEST(PageToken, NeedsNoEscapingInAUrl) {
   for (int i = 0; i < 300; ++i) {
-    const std::string token = EncodePageToken({.offset = static_cast<uint64_t>(i) * 7919}, "b");
-    EXPECT_EQ(token.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
-              std::string::npos)
+    const std::string token = EncodePageToken(AtOffset(static_cast<uint64_t>(i) * 7919), "b");
+    EXPECT_EQ(
+        token.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"),
+        std::string::npos)
         << token;
   }
 }
@@ -78,7 +109,8 @@ TEST(PageToken, OfAnotherListIsRefused) {
   const auto request = RequestOf(workflows, "project_id: 'p' branch_name: 'main'");
   const std::string token = EncodePageToken(kSomewhere, PageBinding(workflows, "acme", *request));
   const auto with = [&](const std::string& text, const char* organization) {
-    return DecodePageToken(token, PageBinding(workflows, organization, *RequestOf(workflows, text))).ok();
+    return DecodePageToken(token, PageBinding(workflows, organization, *RequestOf(workflows, text)))
+        .ok();
   };
   EXPECT_TRUE(with("project_id: 'p' branch_name: 'main'", "acme"));
   EXPECT_TRUE(with("project_id: 'p' branch_name: 'main' page_size: 7 page_token: 'x'", "acme"));
@@ -93,13 +125,11 @@ TEST(PageToken, OfAnotherListIsRefused) {
 TEST(PageToken, AForgedPositionDoesNoHarm) {
   // Tokens are no secret: whoever reads the source can make one. Whatever it holds is decided on.
   const upstream::v1::Pages& pages = Method("PipelineService/ListPipelines").call.pages();
-  for (const uint64_t offset : {UINT64_MAX, uint64_t{INT64_MAX}, uint64_t{1} << 62}) {
-    const auto decoded =
-        DecodePageToken(EncodePageToken({.offset = offset, .page = offset, .total = 0}, "b"), "b");
+  for (const uint64_t offset : {UINT64_MAX, uint64_t{INT64_MAX}, uint64_t{1} << 50}) {
+    const auto decoded = DecodePageToken(EncodePageToken(AtOffset(offset, 0), "b"), "b");
     if (!decoded.ok()) continue;
     const PageQuery query = PlanPage(pages, 10, *decoded);
-    PageFacts facts{.items = 3, .paged = true, .page_number = query.upstream_page, .total = INT64_MAX};
-    EXPECT_TRUE(DecidePage(pages, query, facts).ok());
+    EXPECT_TRUE(DecidePage(pages, query, Numbered(3, query.upstream_page, int64_t{1} << 50)).ok());
   }
 }
 
@@ -135,21 +165,25 @@ TEST(PageQuery, AnySizeIsFittedToUpstreamsBounds) {
 }
 
 TEST(PageQuery, SpeaksEachDialect) {
-  EXPECT_THAT(PlanPage(Method("PipelineService/ListPipelines").call.pages(), 7, {.offset = 15}).parameters,
-              ElementsAre(Pair("page", "3"), Pair("page_size", "7")));
-  EXPECT_THAT(PlanPage(Method("ProjectService/ListProjects").call.pages(), 7, {.page = 3}).parameters,
+  EXPECT_THAT(
+      PlanPage(Method("PipelineService/ListPipelines").call.pages(), 7, AtOffset(15)).parameters,
+      ElementsAre(Pair("page", "3"), Pair("page_size", "7")));
+  EXPECT_THAT(PlanPage(Method("ProjectService/ListProjects").call.pages(), 7, AtPage(3)).parameters,
               ElementsAre(Pair("page", "3")));
   EXPECT_THAT(PlanPage(Method("AgentService/ListAgents").call.pages(), 7, {}).parameters,
               ElementsAre(Pair("page_size", "7")));
-  EXPECT_THAT(PlanPage(Method("AgentService/ListAgents").call.pages(), 3, {.cursor = "9"}).parameters,
+  EXPECT_THAT(PlanPage(Method("AgentService/ListAgents").call.pages(), 3, AtCursor("9")).parameters,
               ElementsAre(Pair("page_size", "5"), Pair("cursor", "9")));
-  EXPECT_THAT(PlanPage(Method("DeploymentTargetService/ListDeployments").call.pages(), 7, {}).parameters,
-              IsEmpty());
   EXPECT_THAT(
-      PlanPage(Method("DeploymentTargetService/ListDeployments").call.pages(), 7, {.cursor = "9"}).parameters,
+      PlanPage(Method("DeploymentTargetService/ListDeployments").call.pages(), 7, {}).parameters,
+      IsEmpty());
+  EXPECT_THAT(
+      PlanPage(Method("DeploymentTargetService/ListDeployments").call.pages(), 7, AtCursor("9"))
+          .parameters,
       ElementsAre(Pair("cursor_type", "BEFORE"), Pair("cursor_value", "9")));
-  EXPECT_THAT(PlanPage(Method("AgentTypeService/ListAgentTypes").call.pages(), 7, {.offset = 7}).parameters,
-              IsEmpty());
+  EXPECT_THAT(
+      PlanPage(Method("AgentTypeService/ListAgentTypes").call.pages(), 7, AtOffset(7)).parameters,
+      IsEmpty());
 }
 
 HttpResponse WithHeaders(std::vector<std::pair<std::string, std::string>> headers) {
@@ -170,8 +204,9 @@ TEST(PageHeaders, LinkTotalAndPageNumberAreRead) {
 }
 
 TEST(PageHeaders, OfTheReferenceHaveLinksOnly) {
-  const PageFacts last = ReadPageHeaders(upstream::v1::DIALECT_LINK_HEADER,
-                                         WithHeaders({{"link", "<http://a?page=1>; rel=\"first\""}}));
+  const PageFacts last =
+      ReadPageHeaders(upstream::v1::DIALECT_LINK_HEADER,
+                      WithHeaders({{"link", "<http://a?page=1>; rel=\"first\""}}));
   EXPECT_TRUE(last.paged);
   EXPECT_FALSE(last.has_next);
   EXPECT_EQ(last.total, -1);
@@ -192,7 +227,8 @@ TEST(PageHeaders, GarbageIsNotTold) {
 
 TEST(PageHeaders, OfProjectsSayWhetherThereIsMore) {
   const auto more = [](const char* value) {
-    return ReadPageHeaders(upstream::v1::DIALECT_PAGE_HEADER, WithHeaders({{"x-has-more", value}})).has_next;
+    return ReadPageHeaders(upstream::v1::DIALECT_PAGE_HEADER, WithHeaders({{"x-has-more", value}}))
+        .has_next;
   };
   EXPECT_TRUE(more("true"));
   EXPECT_TRUE(more("True"));
@@ -201,18 +237,21 @@ TEST(PageHeaders, OfProjectsSayWhetherThereIsMore) {
 }
 
 TEST(LinkHeader, IsReadByRelation) {
-  EXPECT_THAT(ParseLinkHeader(R"(<http://h/p?page=2>; rel="next", <http://h/p?page=1>; rel="first")"),
-              ElementsAre(Pair("next", "http://h/p?page=2"), Pair("first", "http://h/p?page=1")));
+  EXPECT_THAT(
+      ParseLinkHeader(R"(<http://h/p?page=2>; rel="next", <http://h/p?page=1>; rel="first")"),
+      ElementsAre(Pair("next", "http://h/p?page=2"), Pair("first", "http://h/p?page=1")));
   EXPECT_THAT(ParseLinkHeader("<u>;rel=next"), ElementsAre(Pair("next", "u")));
   EXPECT_THAT(ParseLinkHeader("<u>; title=\"x\"; REL=\"next\""), ElementsAre(Pair("next", "u")));
-  EXPECT_THAT(ParseLinkHeader("<u>; rel=\"prev next\""), ElementsAre(Pair("prev", "u"), Pair("next", "u")));
+  EXPECT_THAT(ParseLinkHeader("<u>; rel=\"prev next\""),
+              ElementsAre(Pair("prev", "u"), Pair("next", "u")));
   EXPECT_THAT(ParseLinkHeader("<http://h/p?a=1,2;3&page=2>; rel=\"next\""),
               ElementsAre(Pair("next", "http://h/p?a=1,2;3&page=2")));
 }
 
 TEST(LinkHeader, WhatDoesNotParseIsLeftOut) {
-  for (const char* header : {"", "garbage", "<", "<>", "<u", "u>; rel=\"next\"", ">u<; rel=\"next\"", "<u>",
-                             "<u>; rel", "<u>; rel=", "<u>; rel=\"\"", ",,,;;;", "<u>; title=\"rel=next\""}) {
+  for (const char* header :
+       {"", "garbage", "<", "<>", "<u", "u>; rel=\"next\"", ">u<; rel=\"next\"", "<u>", "<u>; rel",
+        "<u>; rel=", "<u>; rel=\"\"", ",,,;;;", "<u>; title=\"rel=next\""}) {
     EXPECT_THAT(ParseLinkHeader(header), IsEmpty()) << header;
   }
   EXPECT_THAT(ParseLinkHeader("junk, <u>; rel=\"next\", junk <"), ElementsAre(Pair("next", "u")));
@@ -221,17 +260,19 @@ TEST(LinkHeader, WhatDoesNotParseIsLeftOut) {
 
 TEST(PageVerdict, ACursorThatDoesNotAdvanceIsAnError) {
   const upstream::v1::Pages& pages = Method("AgentService/ListAgents").call.pages();
-  const PageQuery query = PlanPage(pages, 5, {.cursor = "7"});
-  const auto verdict =
-      DecidePage(pages, query, {.items = 5, .has_next = true, .cursor = "7"});
+  const PageQuery query = PlanPage(pages, 5, AtCursor("7"));
+  PageFacts facts;
+  facts.items = 5;
+  facts.has_next = true;
+  facts.cursor = "7";
+  const auto verdict = DecidePage(pages, query, facts);
   EXPECT_EQ(verdict.status().code(), absl::StatusCode::kInternal);
 }
 
 TEST(PageVerdict, PastTheEndIsAnEmptyLastPageAndNotUpstreamsLastPageAgain) {
   const upstream::v1::Pages& pages = Method("PipelineService/ListPipelines").call.pages();
-  const PageQuery query = PlanPage(pages, 10, {.offset = 100, .total = 95});
-  const auto verdict =
-      DecidePage(pages, query, {.items = 5, .paged = true, .page_number = 10, .total = 95});
+  const PageQuery query = PlanPage(pages, 10, AtOffset(100, 95));
+  const auto verdict = DecidePage(pages, query, Numbered(5, 10, 95));
   ASSERT_TRUE(verdict.ok());
   EXPECT_EQ(verdict->begin, verdict->end);
   EXPECT_FALSE(verdict->next);
@@ -240,13 +281,12 @@ TEST(PageVerdict, PastTheEndIsAnEmptyLastPageAndNotUpstreamsLastPageAgain) {
 
 TEST(PageVerdict, AnEmptyListHasNoNextPage) {
   for (const char* method :
-       {"PipelineService/ListPipelines", "PromotionService/ListPromotions", "AgentService/ListAgents",
-        "ProjectService/ListProjects", "AgentTypeService/ListAgentTypes",
+       {"PipelineService/ListPipelines", "PromotionService/ListPromotions",
+        "AgentService/ListAgents", "ProjectService/ListProjects", "AgentTypeService/ListAgentTypes",
         "DeploymentTargetService/ListDeployments"}) {
     SCOPED_TRACE(method);
     const upstream::v1::Pages& pages = Method(method).call.pages();
-    const auto verdict =
-        DecidePage(pages, PlanPage(pages, 0, {}), {.paged = true, .page_number = 1, .total = 0});
+    const auto verdict = DecidePage(pages, PlanPage(pages, 0, {}), Numbered(0, 1, 0));
     ASSERT_TRUE(verdict.ok());
     EXPECT_EQ(verdict->end, 0u);
     EXPECT_FALSE(verdict->next);
@@ -256,8 +296,10 @@ TEST(PageVerdict, AnEmptyListHasNoNextPage) {
 
 TEST(PageVerdict, AnEmptyUpstreamPageInMidListIsReadOver) {
   const upstream::v1::Pages& pages = Method("ProjectService/ListProjects").call.pages();
-  const auto verdict =
-      DecidePage(pages, PlanPage(pages, 0, {.page = 2}), {.paged = true, .has_next = true});
+  PageFacts facts;
+  facts.paged = true;
+  facts.has_next = true;
+  const auto verdict = DecidePage(pages, PlanPage(pages, 0, AtPage(2)), facts);
   ASSERT_TRUE(verdict.ok());
   ASSERT_TRUE(verdict->again);
   EXPECT_EQ(verdict->again->page, 3u);

@@ -23,7 +23,9 @@ TEST(Quote, WhatCouldBreakALogLineOrATerminalIsEscaped) {
 
 TEST(Quote, ControlCharactersBeyondAsciiAreEscapedToo) {
   // U+009B starts a terminal sequence as ESC [ does, U+0085 is a line break.
-  EXPECT_EQ(Quote("a\xc2\x9b" "2J"), "\"a\\xc2\\x9b2J\"");
+  EXPECT_EQ(Quote("a\xc2\x9b"
+                  "2J"),
+            "\"a\\xc2\\x9b2J\"");
   EXPECT_EQ(Quote("\xc2\x85"), "\"\\xc2\\x85\"");
   EXPECT_EQ(Quote("\xc2\xa0"), "\"\xc2\xa0\"");  // no-break space is no control character
 }
@@ -67,7 +69,10 @@ TEST(Utf8Prefix, AlwaysMakesProgressOnTextThatIsNoUtf8) {
 
 TEST(ReplaceInvalidUtf8, KeepsWhatIsWellFormedAndReplacesEachOtherByte) {
   EXPECT_EQ(ReplaceInvalidUtf8("aä✓𝄞"), "aä✓𝄞");
-  EXPECT_EQ(ReplaceInvalidUtf8("a\xff" "b"), "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ(ReplaceInvalidUtf8("a\xff"
+                               "b"),
+            "a\xEF\xBF\xBD"
+            "b");
   EXPECT_EQ(ReplaceInvalidUtf8("\xe2\x9c"), "\xEF\xBF\xBD\xEF\xBF\xBD");
   EXPECT_EQ(ReplaceInvalidUtf8(""), "");
 }
@@ -81,8 +86,11 @@ TEST(Utf8CharacterLength, AcceptsExactlyWhatUnicodeAllows) {
   EXPECT_EQ(Utf8CharacterLength("\xef\xbf\xbf"), 3u);
   EXPECT_EQ(Utf8CharacterLength("\xf0\x90\x80\x80"), 4u);
   EXPECT_EQ(Utf8CharacterLength("\xf4\x8f\xbf\xbf"), 4u);
-  for (const char* bad : {"", "\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
-                          "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc2", "\xe2\x9c", "\xc2" "a"}) {
+  for (const char* bad :
+       {"", "\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
+        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc2", "\xe2\x9c",
+        "\xc2"
+        "a"}) {
     EXPECT_EQ(Utf8CharacterLength(bad), 0u) << Quote(bad);
   }
 }

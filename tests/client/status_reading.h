@@ -34,7 +34,8 @@ inline google::rpc::BadRequest BadRequestOf(const absl::Status& status) {
 
 inline std::vector<std::string> FieldsOf(const absl::Status& status) {
   std::vector<std::string> fields;
-  for (const auto& violation : BadRequestOf(status).field_violations()) {
+  const google::rpc::BadRequest detail = BadRequestOf(status);
+  for (const auto& violation : detail.field_violations()) {
     fields.push_back(violation.field());
   }
   return fields;
@@ -43,9 +44,8 @@ inline std::vector<std::string> FieldsOf(const absl::Status& status) {
 // Message and details as one text: where a secret must not be.
 inline std::string Everything(const absl::Status& status) {
   std::string text(status.message());
-  status.ForEachPayload([&text](absl::string_view, const absl::Cord& payload) {
-    text += std::string(payload);
-  });
+  status.ForEachPayload(
+      [&text](absl::string_view, const absl::Cord& payload) { text += std::string(payload); });
   return text;
 }
 

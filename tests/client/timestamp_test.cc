@@ -134,12 +134,14 @@ TEST(Timestamp, TimesBeforeTheEpochAreTimes) {
 }
 
 TEST(Timestamp, LeapDaysFollowTheGregorianRule) {
-  for (const char* text : {"2000-02-29T00:00:00Z", "1904-02-29T00:00:00Z", "2024-02-29T00:00:00Z"}) {
+  for (const char* text :
+       {"2000-02-29T00:00:00Z", "1904-02-29T00:00:00Z", "2024-02-29T00:00:00Z"}) {
     EXPECT_TRUE(ParseInstantText(text).ok()) << text;
   }
   EXPECT_EQ(ParseInstantText("2000-02-29T00:00:00Z")->seconds, 951782400);
   EXPECT_EQ(ParseInstantText("1904-02-29T00:00:00Z")->seconds, -2077747200);
-  for (const char* text : {"1900-02-29T00:00:00Z", "2100-02-29T00:00:00Z", "2023-02-29T00:00:00Z"}) {
+  for (const char* text :
+       {"1900-02-29T00:00:00Z", "2100-02-29T00:00:00Z", "2023-02-29T00:00:00Z"}) {
     EXPECT_FALSE(ParseInstantText(text).ok()) << text;
   }
 }

@@ -95,8 +95,8 @@ TEST(TokenBucket, NoWindowHoldsMoreThanRateTimesItsLengthPlusBurst) {
   const unsigned seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  const std::pair<double, int> sizes[] = {{0.01, 1},  {1, 1},      {3, 2},       {7, 20},
-                                          {10, 20},   {700, 1},    {333333, 50}, {700000, 3},
+  const std::pair<double, int> sizes[] = {{0.01, 1},   {1, 1},         {3, 2},       {7, 20},
+                                          {10, 20},    {700, 1},       {333333, 50}, {700000, 3},
                                           {999999, 1}, {1000000, 1000}};
   for (const auto& [rate, burst] : sizes) {
     SCOPED_TRACE("rate " + std::to_string(rate) + ", burst " + std::to_string(burst));
@@ -106,9 +106,10 @@ TEST(TokenBucket, NoWindowHoldsMoreThanRateTimesItsLengthPlusBurst) {
     MonotonicTime now = kStart;
     for (int i = 0; i < 3000; ++i) {
       const double step = std::exponential_distribution<>(2)(random);
-      if (random() % 4 == 0) now += std::chrono::duration_cast<MonotonicDuration>(interval * step * 4);
-      const auto patience =
-          std::chrono::duration_cast<MonotonicDuration>(interval * static_cast<double>(random() % 6));
+      if (random() % 4 == 0)
+        now += std::chrono::duration_cast<MonotonicDuration>(interval * step * 4);
+      const auto patience = std::chrono::duration_cast<MonotonicDuration>(
+          interval * static_cast<double>(random() % 6));
       const auto verdict = bucket.Reserve(now, now + patience);
       if (!verdict.admitted) {
         ASSERT_GT(verdict.retry_after, patience);

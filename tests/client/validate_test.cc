@@ -45,7 +45,8 @@ void Check(const Row& row) {
 }
 
 TEST(PathId, IsOneTo128BytesOfTheUnreservedCharacters) {
-  for (const char* good : {"a", "Z", "0", "...", ".a", "a.b_c~d-e", "32a689e0-9082-4c5b-a648-bb3dc645452d"}) {
+  for (const char* good :
+       {"a", "Z", "0", "...", ".a", "a.b_c~d-e", "32a689e0-9082-4c5b-a648-bb3dc645452d"}) {
     EXPECT_TRUE(IsPathId(good)) << good;
   }
   EXPECT_TRUE(IsPathId(std::string(128, 'a')));
@@ -59,17 +60,19 @@ TEST(PathId, IsOneTo128BytesOfTheUnreservedCharacters) {
 
 TEST(PathId, AcceptsExactly66OfThe256Bytes) {
   int accepted = 0;
-  for (int byte = 0; byte < 256; ++byte) accepted += IsPathId("x" + std::string(1, static_cast<char>(byte)));
+  for (int byte = 0; byte < 256; ++byte)
+    accepted += IsPathId("x" + std::string(1, static_cast<char>(byte)));
   EXPECT_EQ(accepted, 66);
 }
 
 TEST(Uuid, IsFiveGroupsOfHexadecimalDigits) {
   EXPECT_TRUE(IsUuid("6063dd03-ecfb-11ed-b539-0045e2f582b7"));
   EXPECT_TRUE(IsUuid("6063DD03-ECFB-11ED-B539-0045E2F582B7"));
-  for (const char* bad : {"", "6063dd03ecfb11edb5390045e2f582b7", "6063dd03-ecfb-11ed-b539-0045e2f582b",
-                          "6063dd03-ecfb-11ed-b539-0045e2f582b77", "{6063dd03-ecfb-11ed-b539-0045e2f582}",
-                          "6063dd03-ecfb-11ed-b539-0045e2f582bg", "6063dd03_ecfb_11ed_b539_0045e2f582b7",
-                          "6063dd0-3ecfb-11ed-b539-0045e2f582b7"}) {
+  for (const char* bad :
+       {"", "6063dd03ecfb11edb5390045e2f582b7", "6063dd03-ecfb-11ed-b539-0045e2f582b",
+        "6063dd03-ecfb-11ed-b539-0045e2f582b77", "{6063dd03-ecfb-11ed-b539-0045e2f582}",
+        "6063dd03-ecfb-11ed-b539-0045e2f582bg", "6063dd03_ecfb_11ed_b539_0045e2f582b7",
+        "6063dd0-3ecfb-11ed-b539-0045e2f582b7"}) {
     EXPECT_FALSE(IsUuid(bad)) << bad;
   }
 }
@@ -95,10 +98,12 @@ TEST(Validate, WhatIsRequiredIsNamed) {
       {"DeploymentTargetService/ListDeploymentTargets", "", {"project_id"}},
       {"DeploymentTargetService/LookupDeploymentTarget", "", {"project_id", "name"}},
       {"DeploymentTargetService/CreateDeploymentTarget", "", {"deployment_target"}},
-      {"DeploymentTargetService/CreateDeploymentTarget", "deployment_target {}",
+      {"DeploymentTargetService/CreateDeploymentTarget",
+       "deployment_target {}",
        {"deployment_target.name", "deployment_target.project_id"}},
       {"DeploymentTargetService/CreateDeploymentTarget",
-       "deployment_target {name: 'n' project_id: 'p'}", {}},
+       "deployment_target {name: 'n' project_id: 'p'}",
+       {}},
       {"ProjectService/ListProjects", "", {}},
       {"ProjectService/GetProject", "", {"project_name"}},
   };
@@ -115,13 +120,18 @@ TEST(Validate, AnIdThatGoesIntoAPathObeysTheRuleWhereverItStands) {
       {"DeploymentTargetService/UpdateDeploymentTarget",
        "deployment_target {deployment_target_id: '.' description: 'd'}",
        {"deployment_target.deployment_target_id"}},
-      {"ArtifactRetentionPolicyService/GetArtifactRetentionPolicy", "project_id: '..'", {"project_id"}},
-      // Upstream's own path does not hold it, but ours does, and so does the reading that comes first.
+      {"ArtifactRetentionPolicyService/GetArtifactRetentionPolicy",
+       "project_id: '..'",
+       {"project_id"}},
+      // Upstream's own path does not hold it, but ours does, and so does the reading that comes
+      // first.
       {"ArtifactRetentionPolicyService/UpdateArtifactRetentionPolicy",
-       "artifact_retention_policy {project_id: '..' job_level_rules {selector: 'x' age {count: 1 unit: AGE_UNIT_DAY}}}",
+       "artifact_retention_policy {project_id: '..' job_level_rules {selector: 'x' age {count: 1 "
+       "unit: AGE_UNIT_DAY}}}",
        {"artifact_retention_policy.project_id"}},
       {"ArtifactRetentionPolicyService/UpdateArtifactRetentionPolicy",
-       "artifact_retention_policy {job_level_rules {selector: 'x' age {count: 1 unit: AGE_UNIT_DAY}}}",
+       "artifact_retention_policy {job_level_rules {selector: 'x' age {count: 1 unit: "
+       "AGE_UNIT_DAY}}}",
        {"artifact_retention_policy.project_id"}},
   };
   for (const Row& row : rows) Check(row);
@@ -151,14 +161,17 @@ TEST(Validate, LineBreaksStandOnlyInTextThatTravelsInABody) {
       {"WorkflowService/ListWorkflows", "project_id: 'p\\rq'", {"project_id"}},
       {"WorkflowService/RunWorkflow", "project_id: 'p' reference: 'x\\r\\ny'", {"reference"}},
       {"WorkflowService/RunWorkflow",
-       "project_id: 'p' reference: 'x' parameters {key: 'K' value: 'two\\r\\nlines'}", {}},
+       "project_id: 'p' reference: 'x' parameters {key: 'K' value: 'two\\r\\nlines'}",
+       {}},
       {"WorkflowService/RunWorkflow",
        "project_id: 'p' reference: 'x' parameters {key: 'K\\nL' value: 'v'}",
        {"parameters[\"K\\x0aL\"]"}},
       {"DeploymentTargetService/CreateDeploymentTarget",
-       "deployment_target {name: 'n' project_id: 'p' description: 'two\\nlines'}", {}},
+       "deployment_target {name: 'n' project_id: 'p' description: 'two\\nlines'}",
+       {}},
       {"DeploymentTargetService/CreateDeploymentTarget",
-       "deployment_target {name: 'n\\nm' project_id: 'p'}", {"deployment_target.name"}},
+       "deployment_target {name: 'n\\nm' project_id: 'p'}",
+       {"deployment_target.name"}},
   };
   for (const Row& row : rows) Check(row);
 }
@@ -168,7 +181,8 @@ TEST(Validate, NulIsRefusedEverywhere) {
       {"WorkflowService/ListWorkflows", "project_id: 'p' branch_name: 'a\\000b'", {"branch_name"}},
       {"PipelineService/ValidatePipelineYaml", "yaml_definition: 'a\\000b'", {"yaml_definition"}},
       {"WorkflowService/RunWorkflow",
-       "project_id: 'p' reference: 'x' parameters {key: 'K' value: 'a\\000'}", {"parameters[\"K\"]"}},
+       "project_id: 'p' reference: 'x' parameters {key: 'K' value: 'a\\000'}",
+       {"parameters[\"K\"]"}},
   };
   for (const Row& row : rows) Check(row);
 }
@@ -182,8 +196,8 @@ TEST(Validate, TextThatIsNoUtf8IsRefused) {
 }
 
 TEST(Validate, ARefusedValueIsQuotedToAtMost64Bytes) {
-  const absl::Status status =
-      Validate("JobService/GetJob", "job_id: '" + std::string(60, 'a') + "!" + std::string(500, 'z') + "'");
+  const absl::Status status = Validate(
+      "JobService/GetJob", "job_id: '" + std::string(60, 'a') + "!" + std::string(500, 'z') + "'");
   EXPECT_THAT(Everything(status), HasSubstr(std::string(60, 'a') + "!zzz…"));
   EXPECT_THAT(Everything(status), Not(HasSubstr("zzzz")));
 }
@@ -200,11 +214,10 @@ TEST(Validate, SecretsAreNeverQuoted) {
   file->set_path("/etc/CANARY\n");
   file->set_content(std::string(5 << 20, 'C') + "CANARY");
   const absl::Status status = ValidateRequest(spec, request);
-  EXPECT_THAT(FieldsOf(status),
-              UnorderedElementsAre("deployment_target.env_vars[0].name",
-                                   "deployment_target.env_vars[0].value",
-                                   "deployment_target.files[0].path",
-                                   "deployment_target.files[0].content"));
+  EXPECT_THAT(FieldsOf(status), UnorderedElementsAre("deployment_target.env_vars[0].name",
+                                                     "deployment_target.env_vars[0].value",
+                                                     "deployment_target.files[0].path",
+                                                     "deployment_target.files[0].content"));
   EXPECT_THAT(Everything(status), Not(HasSubstr("CANARY")));
   EXPECT_THAT(Everything(status), Not(HasSubstr("CCCC")));
 }
@@ -239,21 +252,27 @@ TEST(Validate, EnvValuesAndFileContentsMayHoldAMebibyteOfAnything) {
 TEST(Validate, TimeRangesMustBeOpenInWholeSeconds) {
   const Row rows[] = {
       {"WorkflowService/ListWorkflows",
-       "project_id: 'p' created_after {seconds: 10} created_before {seconds: 11}", {}},
+       "project_id: 'p' created_after {seconds: 10} created_before {seconds: 11}",
+       {}},
       {"WorkflowService/ListWorkflows",
-       "project_id: 'p' created_after {seconds: 10} created_before {seconds: 10}", {"created_before"}},
+       "project_id: 'p' created_after {seconds: 10} created_before {seconds: 10}",
+       {"created_before"}},
       {"WorkflowService/ListWorkflows",
-       "project_id: 'p' created_after {seconds: 11} created_before {seconds: 10}", {"created_before"}},
+       "project_id: 'p' created_after {seconds: 11} created_before {seconds: 10}",
+       {"created_before"}},
       // Floor of one, ceiling of the other.
       {"WorkflowService/ListWorkflows",
-       "project_id: 'p' created_after {seconds: 10 nanos: 9} created_before {seconds: 10 nanos: 1}", {}},
+       "project_id: 'p' created_after {seconds: 10 nanos: 9} created_before {seconds: 10 nanos: 1}",
+       {}},
       {"WorkflowService/ListWorkflows", "project_id: 'p' created_before {seconds: -5}", {}},
       {"PipelineService/ListPipelines",
-       "project_id: 'p' done_after {seconds: 5} done_before {seconds: 5} created_after {seconds: 9} "
+       "project_id: 'p' done_after {seconds: 5} done_before {seconds: 5} created_after {seconds: "
+       "9} "
        "created_before {seconds: 8}",
        {"done_before", "created_before"}},
       {"PipelineService/ListPipelines", "project_id: 'p' done_after {nanos: -1}", {"done_after"}},
-      {"PipelineService/ListPipelines", "project_id: 'p' done_after {seconds: 253402300800}",
+      {"PipelineService/ListPipelines",
+       "project_id: 'p' done_after {seconds: 253402300800}",
        {"done_after"}},
   };
   for (const Row& row : rows) Check(row);
@@ -270,7 +289,8 @@ TEST(Validate, NumbersAndWordsStayInTheirBounds) {
        "unit: AGE_UNIT_DAY}}}",
        {"artifact_retention_policy.job_level_rules[0].age.count"}},
       {"ArtifactRetentionPolicyService/UpdateArtifactRetentionPolicy",
-       "artifact_retention_policy {project_id: 'p' job_level_rules {selector: 'x' age {count: 12}}}",
+       "artifact_retention_policy {project_id: 'p' job_level_rules {selector: 'x' age {count: "
+       "12}}}",
        {"artifact_retention_policy.job_level_rules[0].age.unit"}},
       {"AgentTypeService/UpdateAgentType",
        "agent_type {name: 'a' name_settings {release_after {seconds: 59}}}",
@@ -282,9 +302,11 @@ TEST(Validate, NumbersAndWordsStayInTheirBounds) {
        "agent_type {name: 'a' name_settings {release_after {seconds: 60 nanos: 1}}}",
        {"agent_type.name_settings.release_after"}},
       {"AgentTypeService/UpdateAgentType",
-       "agent_type {name: 'a' name_settings {release_after {seconds: 0}}}", {}},
+       "agent_type {name: 'a' name_settings {release_after {seconds: 0}}}",
+       {}},
       {"AgentTypeService/UpdateAgentType",
-       "agent_type {name: 'a' name_settings {aws {role_name_patterns: 'a,b' role_name_patterns: ''}}}",
+       "agent_type {name: 'a' name_settings {aws {role_name_patterns: 'a,b' role_name_patterns: "
+       "''}}}",
        {"agent_type.name_settings.aws.role_name_patterns[0]",
         "agent_type.name_settings.aws.role_name_patterns[1]"}},
   };
@@ -295,30 +317,38 @@ TEST(Validate, ARequestIdIsAUuidOrEmpty) {
   const Row rows[] = {
       {"WorkflowService/RerunWorkflow", "workflow_id: 'w'", {}},
       {"WorkflowService/RerunWorkflow",
-       "workflow_id: 'w' request_id: '6063dd03-ecfb-11ed-b539-0045e2f582b7'", {}},
+       "workflow_id: 'w' request_id: '6063dd03-ecfb-11ed-b539-0045e2f582b7'",
+       {}},
       {"WorkflowService/RerunWorkflow", "workflow_id: 'w' request_id: 'again'", {"request_id"}},
-      {"PromotionService/TriggerPromotion", "pipeline_id: 'p' name: 'n' request_id: '1'", {"request_id"}},
+      {"PromotionService/TriggerPromotion",
+       "pipeline_id: 'p' name: 'n' request_id: '1'",
+       {"request_id"}},
       {"DeploymentTargetService/DeleteDeploymentTarget",
-       "deployment_target_id: 'd' request_id: '{}'", {"request_id"}},
+       "deployment_target_id: 'd' request_id: '{}'",
+       {"request_id"}},
   };
   for (const Row& row : rows) Check(row);
 }
 
 TEST(Validate, ParametersMustNotTakeTheNamesOfPromotionFields) {
   for (const std::string name : {"pipeline_id", "name", "override", "request_token"}) {
-    const std::string request = "pipeline_id: 'p' name: 'n' parameters {key: '" + name + "' value: 'v'}";
+    const std::string request =
+        "pipeline_id: 'p' name: 'n' parameters {key: '" + name + "' value: 'v'}";
     const std::string field = "parameters[\"" + name + "\"]";
     Check({"PromotionService/TriggerPromotion", request.c_str(), {field}});
   }
   Check({"PromotionService/TriggerPromotion",
-         "pipeline_id: 'p' name: 'n' parameters {key: '' value: 'v'}", {"parameters[\"\"]"}});
+         "pipeline_id: 'p' name: 'n' parameters {key: '' value: 'v'}",
+         {"parameters[\"\"]"}});
   Check({"PromotionService/TriggerPromotion",
-         "pipeline_id: 'p' name: 'n' parameters {key: 'NAME' value: ''}", {}});
+         "pipeline_id: 'p' name: 'n' parameters {key: 'NAME' value: ''}",
+         {}});
 }
 
 TEST(Validate, OutputOnlyFieldsAreIgnored) {
   Check({"AgentTypeService/UpdateAgentType",
-         "agent_type {name: 'a' create_time {nanos: -5} total_agent_count: -3}", {}});
+         "agent_type {name: 'a' create_time {nanos: -5} total_agent_count: -3}",
+         {}});
 }
 
 TEST(Validate, AllMistakesAreToldAtOnceWithTheMethod) {

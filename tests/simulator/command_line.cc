@@ -97,11 +97,11 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
       value = arguments[++i];
     } else {
       // An unknown option is reported as such, whether or not it has a value.
-      const absl::Status known = ReadOption(option, "", command_line);
+      absl::Status known = ReadOption(option, "", command_line);
       if (!known.ok() && known.message().find("unknown") == 0) return known;
       return absl::InvalidArgumentError(option + " needs a value");
     }
-    const absl::Status read = ReadOption(option, value, command_line);
+    absl::Status read = ReadOption(option, value, command_line);
     if (!read.ok()) return read;
   }
   return command_line;

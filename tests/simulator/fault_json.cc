@@ -60,7 +60,7 @@ absl::Status ReadField(std::string_view key, const boost::json::value& value, Fa
   if (key == "times") return ReadNumber(key, value, kMaxCount, fault.times);
   if (key == "delay_ms") return ReadMilliseconds(key, value, 3'600'000, fault.delay);
   if (key == "status") {
-    const absl::Status read = ReadNumber(key, value, 999, fault.status);
+    absl::Status read = ReadNumber(key, value, 999, fault.status);
     return read.ok() && fault.status < 200 ? Refused(key, "a status from 200 to 999") : read;
   }
   if (key == "headers") return ReadHeaders(value, fault.headers);
@@ -76,7 +76,7 @@ absl::Status ReadField(std::string_view key, const boost::json::value& value, Fa
   }
   std::string word;
   if (key == "action" || key == "stage") {
-    const absl::Status read = ReadText(key, value, word);
+    absl::Status read = ReadText(key, value, word);
     if (!read.ok()) return read;
     const auto action = FaultActionFromWord(word);
     const auto stage = FaultStageFromWord(word);
@@ -94,7 +94,7 @@ absl::StatusOr<Fault> FaultFromJson(const boost::json::value& json) {
   if (!json.is_object()) return absl::InvalidArgumentError("a fault must be a JSON object");
   Fault fault;
   for (const auto& [key, value] : json.get_object()) {
-    const absl::Status read = ReadField(std::string(key), value, fault);
+    absl::Status read = ReadField(std::string(key), value, fault);
     if (!read.ok()) return read;
   }
   if (!json.get_object().contains("action")) return Refused("action", "given");

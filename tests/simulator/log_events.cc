@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kMaxOutputPieces = 10'000;
 
-std::string Event(const char* kind, int64_t time, boost::json::object fields = {}) {
+std::string Event(const char* kind, int64_t time, const boost::json::object& fields = {}) {
   boost::json::object event{{"event", kind}, {"timestamp", time}};
   for (const auto& [name, value] : fields) event[name] = value;
   return boost::json::serialize(event);

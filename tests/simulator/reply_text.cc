@@ -41,7 +41,9 @@ ReplyText ToText(const Reply& reply, const ReplyForm& form) {
   text.bytes = "HTTP/1.1 " + std::to_string(reply.status) + " " + std::string(form.reason) + "\r\n";
   text.status_line_bytes = text.bytes.size();
   text.bytes += "server: envoy\r\n";
-  for (const auto& [name, value] : reply.headers) text.bytes += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : reply.headers) {
+    text.bytes.append(name).append(": ").append(value).append("\r\n");
+  }
   if (!form.keep_alive) text.bytes += "connection: close\r\n";
   if (form.chunked) {
     text.bytes += "transfer-encoding: chunked\r\n\r\n";

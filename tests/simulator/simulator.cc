@@ -75,7 +75,7 @@ struct Simulator::Impl {
 };
 
 absl::StatusOr<std::unique_ptr<Simulator>> Simulator::Start(SimulatorOptions options) {
-  const absl::Status checked = Check(options);
+  absl::Status checked = Check(options);
   if (!checked.ok()) return checked;
   auto certificates = CertificatesFor(options);
   if (!certificates.ok()) return certificates.status();

@@ -114,7 +114,9 @@ std::string TestClient::Write(const TestRequest& request) {
   text += "Host: localhost:" + std::to_string(impl_->port) + "\r\n";
   if (!request.authorization.empty()) text += "Authorization: " + request.authorization + "\r\n";
   if (!request.content_type.empty()) text += "Content-Type: " + request.content_type + "\r\n";
-  for (const auto& [name, value] : request.headers) text += name + ": " + value + "\r\n";
+  for (const auto& [name, value] : request.headers) {
+    text.append(name).append(": ").append(value).append("\r\n");
+  }
   if (!request.body.empty() || request.method != "GET") {
     text += "Content-Length: " + std::to_string(request.body.size()) + "\r\n";
   }

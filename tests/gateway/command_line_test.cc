@@ -1,0 +1,73 @@
+#include "gateway/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+namespace semaphore::gateway {
+namespace {
+
+using Words = std::vector<std::string>;
+
+CommandLine Parse(const Words& words) {
+  auto line = ParseCommandLine(words);
+  EXPECT_TRUE(line.ok()) << line.status();
+  return line.value_or(CommandLine{});
+}
+
+TEST(CommandLineTest, ServesWithoutAnyWord) {
+  EXPECT_EQ(Parse({}).command, Command::kServe);
+  EXPECT_EQ(Parse({"--config", "a.yaml"}).config_file, "a.yaml");
+  EXPECT_EQ(Parse({"serve", "--config=a.yaml"}).config_file, "a.yaml");
+}
+
+TEST(CommandLineTest, ReadsACallWithItsOptionsInAnyOrder) {
+  const CommandLine line = Parse(
+      {"call", "--address", "h:1", "S.M", "{}", "--organization", "acme", "--timeout", "1500ms"});
+  EXPECT_EQ(line.command, Command::kCall);
+  EXPECT_EQ(line.address, "h:1");
+  EXPECT_EQ(line.method, "S.M");
+  EXPECT_EQ(line.request, "{}");
+  EXPECT_EQ(line.organization, "acme");
+  EXPECT_EQ(line.timeout, absl::Milliseconds(1500));
+}
+
+TEST(CommandLineTest, TakesTheRequestFromStandardInputForADash) {
+  const CommandLine line = Parse({"call", "S.M", "-"});
+  EXPECT_TRUE(line.request_from_stdin);
+  EXPECT_EQ(line.request, "");
+}
+
+TEST(CommandLineTest, KnowsTheOtherWords) {
+  EXPECT_EQ(Parse({"version"}).command, Command::kVersion);
+  EXPECT_EQ(Parse({"--version"}).command, Command::kVersion);
+  EXPECT_EQ(Parse({"--help"}).command, Command::kHelp);
+  EXPECT_EQ(Parse({"-h"}).command, Command::kHelp);
+  EXPECT_EQ(Parse({"health"}).timeout, absl::Seconds(5));
+  EXPECT_EQ(Parse({"check-config", "--config", "x"}).command, Command::kCheckConfig);
+}
+
+TEST(CommandLineTest, RefusesWhatItDoesNotUnderstand) {
+  const Words kBad[] = {{"sreve"},
+                        {"--confg", "x"},
+                        {"--config"},
+                        {"serve", "extra"},
+                        {"serve", "--address", "h:1"},
+                        {"version", "--config", "x"},
+                        {"call"},
+                        {"call", "S.M", "{}", "more"},
+                        {"call", "S.M", "--timeout", "soon"},
+                        {"call", "S.M", "--timeout", "-1s"},
+                        {"--config", "a", "--config", "b"}};
+  for (const Words& words : kBad) {
+    SCOPED_TRACE(testing::PrintToString(words));
+    const auto line = ParseCommandLine(words);
+    ASSERT_FALSE(line.ok());
+    EXPECT_FALSE(line.status().message().empty());
+  }
+}
+
+}  // namespace
+}  // namespace semaphore::gateway
