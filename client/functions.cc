@@ -12,6 +12,7 @@
 #include "client/error.h"
 #include "client/job_log.h"
 #include "client/pages.h"
+#include "client/quote.h"
 #include "client/string_view.h"
 #include "client/upstream_error.h"
 #include "semaphore/v1/job.pb.h"
@@ -186,6 +187,12 @@ asio::awaitable<CallResult> GetJobLog(Upstream& upstream, const MethodSpec& spec
   co_return result;
 }
 
+bool IsJsonObject(std::string_view body) {
+  boost::system::error_code error;
+  const json::value root = json::parse(json::string_view(body.data(), body.size()), error);
+  return !error && root.is_object();
+}
+
 // Upstream answers 400 with its findings; that is the answer, not an error. `Malformed request` is
 // about our JSON.
 asio::awaitable<CallResult> ValidatePipelineYaml(Upstream& upstream, const MethodSpec& spec,
@@ -196,14 +203,20 @@ asio::awaitable<CallResult> ValidatePipelineYaml(Upstream& upstream, const Metho
   Upstream::SendOptions send;
   const Upstream::Exchange exchange =
       co_await upstream.Send(spec, std::move(http), context, std::move(send));
+  const std::string& body = exchange.response.body;
   v1::ValidatePipelineYamlResponse reply;
-  reply.set_message(UpstreamMessage(exchange.response.body));
+  reply.set_message(ReplaceInvalidUtf8(UpstreamMessage(body)));
+  reply.set_valid(exchange.status.ok());
   if (!exchange.status.ok()) {
     const bool findings = exchange.response.status == 400 && !reply.message().empty() &&
                           !absl::StartsWith(reply.message(), "Malformed request");
     if (!findings) co_return Failed(spec, exchange.status, exchange);
+  } else if (!IsJsonObject(body)) {
+    co_return Failed(spec,
+                     MakeError(Reason::kUpstreamMalformedResponse,
+                               "Semaphore's reply is not what it should be: expected an object"),
+                     exchange);
   }
-  reply.set_valid(exchange.status.ok());
   co_return Answered(reply, exchange);
 }
 

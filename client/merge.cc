@@ -39,15 +39,19 @@ MessagePtr ReadRequest(const MethodSpec& get, const Message& resource) {
   return request;
 }
 
+// Whether upstream would refuse the change: a resource of lists only, a retention policy, must keep
+// one of them (facts §5.8). Any other falls back to its defaults when its settings are cleared.
 bool LeavesNothing(const Message& resource) {
-  const FieldDescriptor* identifier = IdentifierOf(resource.GetDescriptor());
-  std::vector<const FieldDescriptor*> set;
-  resource.GetReflection()->ListFields(resource, &set);
-  for (const FieldDescriptor* field : set) {
+  const google::protobuf::Descriptor* type = resource.GetDescriptor();
+  const FieldDescriptor* identifier = IdentifierOf(type);
+  for (int i = 0; i < type->field_count(); ++i) {
+    const FieldDescriptor* field = type->field(i);
     const upstream::v1::Wire& wire = field->options().GetExtension(upstream::v1::wire);
     const bool output_only =
         wire.behavior_size() > 0 && wire.behavior(0) == upstream::v1::BEHAVIOR_OUTPUT_ONLY;
-    if (field != identifier && !output_only) return false;
+    if (field == identifier || output_only) continue;
+    if (!field->is_repeated() || resource.GetReflection()->FieldSize(resource, field) > 0)
+      return false;
   }
   return true;
 }

@@ -25,7 +25,6 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::FileDescriptor;
-using google::protobuf::Message;
 using google::protobuf::MethodDescriptor;
 
 absl::Status Wrong(const MethodSpec& spec, absl::string_view what) {

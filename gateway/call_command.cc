@@ -226,7 +226,8 @@ void PrintError(const grpc::Status& status, std::ostream& err) {
       err << "  reason: " << info.reason() << '\n';
       for (const auto& [key, value] : info.metadata()) err << "  " << key << ": " << value << '\n';
     } else if (any.UnpackTo(&retry)) {
-      err << "  retry after: " << retry.retry_delay().seconds() + retry.retry_delay().nanos() / 1e9
+      err << "  retry after: "
+          << static_cast<double>(retry.retry_delay().seconds()) + retry.retry_delay().nanos() / 1e9
           << " s\n";
     } else if (any.UnpackTo(&bad)) {
       for (const auto& violation : bad.field_violations()) {
@@ -250,6 +251,7 @@ absl::Status Resolve(const std::string& method, Reflection& reflection, Resolved
   const absl::StatusOr<std::string> name = FullName(method, *services);
   if (!name.ok()) return name.status();
   const absl::Status loaded = reflection.Load(*name, resolved.database);
+  if (absl::IsNotFound(loaded)) return absl::NotFoundError(absl::StrCat("no method ", *name));
   if (!loaded.ok()) return loaded;
   resolved.pool = std::make_unique<google::protobuf::DescriptorPool>(&resolved.database);
   resolved.method = resolved.pool->FindMethodByName(*name);

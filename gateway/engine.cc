@@ -43,6 +43,16 @@ std::string RequestId(const std::string& given) {
   return safe ? given : client::MakeUuid();
 }
 
+// W3C trace context, version 00 or later: hexadecimal digits and dashes. Anything else is not sent
+// on.
+std::string TraceParent(const std::string& given) {
+  const bool valid = given.size() >= 55 && given.size() <= 128 &&
+                     std::all_of(given.begin(), given.end(), [](unsigned char c) {
+                       return absl::ascii_isdigit(c) || (c >= 'a' && c <= 'f') || c == '-';
+                     });
+  return valid ? given : "";
+}
+
 bool IsServerFault(const absl::Status& status) {
   return status.code() == absl::StatusCode::kInternal ||
          status.code() == absl::StatusCode::kUnauthenticated;
@@ -57,7 +67,7 @@ struct OngoingCall::Strand {
   bool cancelled = false;            // likewise: a signal before the call has begun reaches nobody
 };
 
-OngoingCall::OngoingCall(asio::any_io_executor executor)
+OngoingCall::OngoingCall(const asio::any_io_executor& executor)
     : strand_(std::make_shared<Strand>(executor)) {}
 OngoingCall::~OngoingCall() = default;
 
@@ -96,6 +106,7 @@ std::shared_ptr<OngoingCall> Engine::NewCall() const {
 void Engine::Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done done) {
   metrics_.CallStarted(call.method->index);
   call.request_id = RequestId(call.request_id);
+  call.traceparent = TraceParent(call.traceparent);
   const int64_t others = in_flight_.fetch_add(1);
 
   Answer refusal;
@@ -140,7 +151,7 @@ void Engine::Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done
     // The handler keeps the signal alive as long as the coroutine may look at its slot.
     asio::co_spawn(ongoing->strand_->executor, Run(std::move(running)),
                    asio::bind_cancellation_slot(ongoing->strand_->signal.slot(),
-                                                [ongoing](std::exception_ptr) {}));
+                                                [ongoing](const std::exception_ptr&) {}));
   });
 }
 

@@ -50,7 +50,7 @@ struct Answer {
 // A call that may be cancelled from any thread, before, during and after it runs.
 class OngoingCall {
  public:
-  explicit OngoingCall(boost::asio::any_io_executor executor);
+  explicit OngoingCall(const boost::asio::any_io_executor& executor);
   ~OngoingCall();
   OngoingCall(const OngoingCall&) = delete;
   OngoingCall& operator=(const OngoingCall&) = delete;

@@ -57,13 +57,17 @@ HttpResponse ParseReply(int status, const std::string& text) {
   HttpResponse reply;
   reply.status = status;
   std::string rest = text;
-  while (!rest.empty() && std::string("{[\"").find(rest[0]) == std::string::npos) {
+  for (;;) {
     const size_t end = rest.find('\n');
     const std::string line = rest.substr(0, end);
-    rest = end == std::string::npos ? "" : rest.substr(end + 1);
-    if (line.empty()) break;
     const std::pair<std::string, std::string> header =
         absl::StrSplit(line, absl::MaxSplits(": ", 1));
+    const bool is_header =
+        header.first.find_first_not_of("abcdefghijklmnopqrstuvwxyz-") == std::string::npos &&
+        absl::StrContains(line, ": ");
+    if (!is_header && (!line.empty() || reply.headers.empty())) break;
+    rest = end == std::string::npos ? "" : rest.substr(end + 1);
+    if (line.empty()) break;
     reply.headers.push_back(header);
   }
   reply.body = rest;

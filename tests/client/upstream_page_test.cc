@@ -153,7 +153,7 @@ TEST_F(UpstreamPageTest, ALogPageIsAtMostThreeMebibytes) {
   const CallResult result = Call(kLog, "job_id: 'j' page_size: 10000");
   ASSERT_TRUE(result.status.ok()) << result.status;
   EXPECT_LE(result.reply.size(), size_t{3} << 20);
-  EXPECT_GT(result.reply.size(), size_t{29} << 17);
+  EXPECT_GT(result.reply.size(), size_t{23} << 17);
 }
 
 TEST_F(UpstreamPageTest, AHandOverToTheSameHostIsFollowedWithoutTheToken) {
