@@ -172,6 +172,10 @@ asio::awaitable<void> Engine::Run(std::shared_ptr<Running> running) {
 void Engine::Finish(const IncomingCall& call, std::string_view organization, Answer answer,
                     const Done& done) {
   in_flight_.fetch_sub(1);
+  if (draining_) {
+    const std::lock_guard lock(idle_mutex_);
+    idle_.notify_all();
+  }
   answer.status = client::WithMethod(std::move(answer.status), call.method->full_name);
   answer.request_id = call.request_id;
   const std::chrono::nanoseconds duration = clock_.Now() - call.started;
@@ -193,6 +197,12 @@ void Engine::Finish(const IncomingCall& call, std::string_view organization, Ans
                     .server_fault = IsServerFault(answer.status),
                     .change = !call.method->IsRead()});
   done(std::move(answer));
+}
+
+void Engine::Drain(absl::Duration grace) {
+  draining_ = true;
+  std::unique_lock lock(idle_mutex_);
+  idle_.wait_for(lock, absl::ToChronoNanoseconds(grace), [this] { return in_flight_ == 0; });
 }
 
 // ---- Its steps

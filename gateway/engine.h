@@ -7,9 +7,11 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -92,7 +94,8 @@ class Engine {
   void Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done done);
 
   // From now on every new call is refused with GATEWAY_DRAINING.
-  void Drain() { draining_ = true; }
+  // Blocks until no call is in hand, or for `grace`.
+  void Drain(absl::Duration grace);
 
   int64_t calls_in_flight() const { return in_flight_; }
 
@@ -115,6 +118,8 @@ class Engine {
   CallLog& call_log_;
   std::atomic<bool> draining_ = false;
   std::atomic<int64_t> in_flight_ = 0;
+  std::mutex idle_mutex_;
+  std::condition_variable idle_;  // told under idle_mutex_ when a call ends while draining
 };
 
 }  // namespace semaphore::gateway

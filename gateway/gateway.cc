@@ -292,10 +292,12 @@ void Gateway::Parts::Stop(absl::Duration grace) {
   std::call_once(stopped, [this, grace] {
     draining = true;
     if (server != nullptr) {
+      // The port stays open while calls are in hand, so that a new one is told to go elsewhere
+      // instead of being cut off.
+      const client::MonotonicTime end = clock.Now() + absl::ToChronoNanoseconds(grace);
       server->SetNotServing();
-      // New calls are refused by the server itself; those in hand go on until they end or the grace
-      // is over.
-      server->Shutdown(grace);
+      engine->Drain(grace);
+      server->Shutdown(std::max(absl::FromChrono(end - clock.Now()), absl::ZeroDuration()));
     }
     if (admin != nullptr) admin->Stop();
     if (upstream_io != nullptr) upstream_io->Stop();

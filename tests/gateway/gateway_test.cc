@@ -91,10 +91,13 @@ class GatewayTest : public testing::Test {
     return pipelines_->GetPipeline(&context, request, &pipeline);
   }
 
-  grpc::Status GetDonePipeline() {
+  grpc::Status GetDonePipeline(std::chrono::milliseconds timeout = kLong) {
     grpc::ClientContext context;
+    SetTimeout(context, timeout);
+    v1::GetPipelineRequest request;
+    request.set_pipeline_id(upstream_->ids().done_pipeline);
     v1::Pipeline pipeline;
-    return GetPipeline(upstream_->ids().done_pipeline, pipeline, context);
+    return pipelines_->GetPipeline(&context, request, &pipeline);
   }
 
   bool UpstreamIsLeftAlone() {
@@ -452,6 +455,12 @@ TEST_F(GatewayTest, FinishesTheCallsInHandWhenItIsStopped) {
   ASSERT_TRUE(upstream_->WaitUntil([this] { return upstream_->held() == 1; }));
   std::future<void> stopped =
       std::async(std::launch::async, [this] { gateway_->Stop(absl::Seconds(120)); });
+  // Whoever calls now is told why, and that another replica would do.
+  grpc::Status refused;
+  do {
+    refused = GetDonePipeline(std::chrono::milliseconds(200));
+  } while (refused.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(ReasonOf(refused), "GATEWAY_DRAINING");
   upstream_->ReleaseHeld();
   EXPECT_TRUE(call.get().ok());
   stopped.get();
