@@ -297,7 +297,9 @@ void Gateway::Parts::Stop(absl::Duration grace) {
       const client::MonotonicTime end = clock.Now() + absl::ToChronoNanoseconds(grace);
       server->SetNotServing();
       engine->Drain(grace);
-      server->Shutdown(std::max(absl::FromChrono(end - clock.Now()), absl::ZeroDuration()));
+      // What is left are health watches and the like, which never end by themselves.
+      server->Shutdown(
+          std::clamp(absl::FromChrono(end - clock.Now()), absl::ZeroDuration(), absl::Seconds(1)));
     }
     if (admin != nullptr) admin->Stop();
     if (upstream_io != nullptr) upstream_io->Stop();

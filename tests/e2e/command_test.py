@@ -1,0 +1,85 @@
+"""`semaphore-gateway call` and `health`, as a person or a script uses them."""
+
+import json
+import subprocess
+import unittest
+
+from processes import GATEWAY, LIMIT_SECONDS, GatewayTest, environment
+
+
+class Commands(GatewayTest):
+
+    def run_command(self, *arguments, standard_input=""):
+        ended = subprocess.run([GATEWAY, *arguments], input=standard_input, capture_output=True, text=True,
+                               env=environment(), timeout=LIMIT_SECONDS)
+        self.heard.append((ended.stdout + ended.stderr).encode())
+        return ended
+
+    def run_call(self, method, request, *options, standard_input=""):
+        return self.run_command("call", "--address", self.gateway.address, *options, method, request,
+                                standard_input=standard_input)
+
+    def assert_replied(self, ended):
+        self.assertEqual(ended.returncode, 0, ended)
+        self.assertEqual(ended.stderr, "")
+        return json.loads(ended.stdout)
+
+    def test_the_five_methods_answer_json(self):
+        pipeline = json.dumps({"pipelineId": self.ids["running_pipeline_id"], "view": "PIPELINE_VIEW_FULL"})
+        self.assertTrue(self.assert_replied(self.run_call("PipelineService.GetPipeline", pipeline))["blocks"])
+        project = json.dumps({"projectId": self.ids["project_id"]})
+        listed = self.assert_replied(self.run_call("WorkflowService.ListWorkflows", project))
+        self.assertEqual(len(listed["workflows"]), 30)
+        run = json.dumps({"projectId": self.ids["project_id"], "reference": "refs/heads/master"})
+        self.assertTrue(self.assert_replied(self.run_call("WorkflowService.RunWorkflow", run))["workflowId"])
+        stop = json.dumps({"pipelineId": self.ids["running_pipeline_id"]})
+        self.assertEqual(self.assert_replied(self.run_call("PipelineService.StopPipeline", stop)), {})
+        for job in ("cloud_job_id", "self_hosted_job_id"):
+            log = self.assert_replied(self.run_call("JobService.GetJobLog", json.dumps({"jobId": self.ids[job]})))
+            self.assertTrue(log["complete"])
+
+    def test_a_method_may_be_written_in_full_and_a_request_in_snake_case(self):
+        request = json.dumps({"pipeline_id": self.ids["done_pipeline_id"]})
+        for method in ("semaphore.v1.PipelineService.GetPipeline", "semaphore.v1.PipelineService/GetPipeline"):
+            self.assert_replied(self.run_call(method, request))
+
+    def test_a_request_may_come_from_standard_input(self):
+        request = json.dumps({"pipelineId": self.ids["done_pipeline_id"]})
+        reply = self.assert_replied(self.run_call("PipelineService.GetPipeline", "-", standard_input=request))
+        self.assertEqual(reply["pipelineId"], self.ids["done_pipeline_id"])
+
+    def test_a_failed_call_tells_its_details_and_has_an_exit_status_of_its_own(self):
+        ended = self.run_call("PipelineService.GetPipeline", '{"pipelineId": "no-such-pipeline"}')
+        self.assertEqual((ended.returncode, ended.stdout), (1, ""))
+        self.assertTrue(ended.stderr.startswith("NOT_FOUND: "), ended.stderr)
+        self.assertIn("UPSTREAM_NOT_FOUND", ended.stderr)
+        ended = self.run_call("PipelineService.GetPipeline", '{}')
+        self.assertIn("pipeline_id", ended.stderr)
+        ended = self.run_call("PipelineService.GetPipeline", '{}', "--organization", "nobody")
+        self.assertIn("UNKNOWN_ORGANIZATION", ended.stderr)
+
+    def test_a_call_that_cannot_be_made_is_explained(self):
+        rows = [("PipelineService.GetPipeline", "{not json", "GetPipelineRequest"),
+                ("PipelineService.GetPipeline", '{"nope": 1}', "nope"),
+                ("PipelineService.Nope", "{}", "Nope"),
+                ("NopeService.GetPipeline", "{}", "semaphore.v1.PipelineService")]
+        for method, request, said in rows:
+            with self.subTest(method=method, request=request):
+                ended = self.run_call(method, request)
+                self.assertEqual((ended.returncode, ended.stdout), (2, ""), ended)
+                self.assertIn(said, ended.stderr)
+
+    def test_health_has_an_exit_status(self):
+        healthy = self.run_command("health", "--address", self.gateway.address)
+        self.assertEqual((healthy.returncode, healthy.stdout), (0, "serving\n"))
+        # Port 9 of this machine: nothing serves there.
+        dead = self.run_command("health", "--address", "127.0.0.1:9")
+        self.assertEqual(dead.returncode, 1)
+        self.assertIn("127.0.0.1:9", dead.stderr)
+        dead = self.run_command("call", "--address", "127.0.0.1:9", "PipelineService.GetPipeline", "{}")
+        self.assertEqual(dead.returncode, 1)
+        self.assertIn("127.0.0.1:9", dead.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
