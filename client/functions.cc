@@ -33,15 +33,6 @@ constexpr size_t kMaxLogPage = 10000;
 constexpr size_t kMaxLogPageBytes = (3 << 20) - 256;  // of events; the rest is for the token
 constexpr size_t kMaxLogBytes = 64 << 20;
 
-CallResult Failed(const MethodSpec& spec, absl::Status status,
-                  const Upstream::Exchange& exchange = {}) {
-  CallResult result;
-  result.status = WithMethod(std::move(status), spec.full_name);
-  result.attempts = exchange.attempts;
-  result.may_have_arrived = exchange.may_have_arrived;
-  return result;
-}
-
 CallResult Answered(const Message& reply, const Upstream::Exchange& exchange) {
   CallResult result;
   result.attempts = exchange.attempts;
@@ -156,8 +147,8 @@ asio::awaitable<CallResult> GetJobLog(Upstream& upstream, const MethodSpec& spec
   if (!request.page_token().empty()) {
     absl::StatusOr<PagePosition> decoded = DecodePageToken(request.page_token(), binding);
     if (!decoded.ok()) {
-      co_return Failed(spec,
-                       InvalidFields({{"page_token", std::string(decoded.status().message())}}));
+      co_return FailedCall(
+          spec, InvalidFields({{"page_token", std::string(decoded.status().message())}}));
     }
     position = *std::move(decoded);
   }
@@ -173,9 +164,9 @@ asio::awaitable<CallResult> GetJobLog(Upstream& upstream, const MethodSpec& spec
     co_return result;
   }
   const FetchedLog fetched = co_await FetchLog(upstream, spec, message, context);
-  if (!fetched.status.ok()) co_return Failed(spec, fetched.status, fetched.exchange);
+  if (!fetched.status.ok()) co_return FailedCall(spec, fetched.status, fetched.exchange);
   if (position.offset > fetched.events->size()) {
-    co_return Failed(
+    co_return FailedCall(
         spec,
         InvalidFields({{"page_token", "the log is shorter than it was; start again without it"}}),
         fetched.exchange);
@@ -210,12 +201,13 @@ asio::awaitable<CallResult> ValidatePipelineYaml(Upstream& upstream, const Metho
   if (!exchange.status.ok()) {
     const bool findings = exchange.response.status == 400 && !reply.message().empty() &&
                           !absl::StartsWith(reply.message(), "Malformed request");
-    if (!findings) co_return Failed(spec, exchange.status, exchange);
+    if (!findings) co_return FailedCall(spec, exchange.status, exchange);
   } else if (!IsJsonObject(body)) {
-    co_return Failed(spec,
-                     MakeError(Reason::kUpstreamMalformedResponse,
-                               "Semaphore's reply is not what it should be: expected an object"),
-                     exchange);
+    co_return FailedCall(
+        spec,
+        MakeError(Reason::kUpstreamMalformedResponse,
+                  "Semaphore's reply is not what it should be: expected an object"),
+        exchange);
   }
   co_return Answered(reply, exchange);
 }
@@ -246,7 +238,7 @@ asio::awaitable<CallResult> ListPromotions(Upstream& upstream, const MethodSpec&
   Upstream::SendOptions send;
   const Upstream::Exchange exchange =
       co_await upstream.Send(get_pipeline, std::move(http), context, std::move(send));
-  if (!exchange.status.ok()) co_return Failed(spec, exchange.status, exchange);
+  if (!exchange.status.ok()) co_return FailedCall(spec, exchange.status, exchange);
   if (HasNoPromotions(exchange.response.body)) {
     v1::ListPromotionsResponse none;
     none.set_total_size(0);

@@ -231,6 +231,8 @@ class JobLogParser::Handler {
         return Word(text, *words_.results,
                     [this](int value) { event_.set_result(static_cast<v1::JobResult>(value)); });
       case Key::kDirective:
+        // A page holds whole events, and a directive cannot be split as an output can.
+        if (text.size() > kMaxOutputBytes) return Fail("a directive is longer than 1 MiB", error);
         event_.set_directive(ReplaceInvalidUtf8(text));
         return true;
       case Key::kOutput:

@@ -68,12 +68,6 @@ void KeepRead(const Message& current, Message& reply) {
   CopyPaths(paths, current, reply);
 }
 
-CallResult Refused(const MethodSpec& spec, absl::Status status) {
-  CallResult result;
-  result.status = WithMethod(std::move(status), spec.full_name);
-  return result;
-}
-
 }  // namespace
 
 asio::awaitable<CallResult> CallMerged(Upstream& upstream, const MethodSpec& spec,
@@ -88,7 +82,7 @@ asio::awaitable<CallResult> CallMerged(Upstream& upstream, const MethodSpec& spe
   const ResourceLocks::Held held =
       co_await upstream.locks().Acquire(std::move(key), context.deadline);
   if (!held) {
-    co_return Refused(
+    co_return FailedCall(
         spec, MakeError(Reason::kDeadline, "out of time while another change of it was under way"));
   }
   CallResult read = co_await upstream.Call(*spec.merge_from, read_request, context);
@@ -105,9 +99,10 @@ asio::awaitable<CallResult> CallMerged(Upstream& upstream, const MethodSpec& spe
   resource->CopyFrom(*current);
   CopyPaths(paths, change, *resource);
   if (LeavesNothing(*resource)) {
-    co_return Refused(spec, InvalidFields({{resource_field->name(),
-                                            "Semaphore cannot clear everything; leave at least one "
-                                            "field set"}}));
+    co_return FailedCall(spec,
+                         InvalidFields({{resource_field->name(),
+                                         "Semaphore cannot clear everything; leave at least one "
+                                         "field set"}}));
   }
   CallResult written = co_await upstream.CallPlain(spec, merged, context);
   written.attempts += read.attempts;

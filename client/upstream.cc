@@ -32,15 +32,6 @@ constexpr int kMaxPageRequests =
     8;  // for one page of the caller's: a list that moves faster than that is refused
 constexpr absl::Duration kDefaultRetryDelay = absl::Seconds(1);
 
-CallResult Failed(const MethodSpec& spec, absl::Status status,
-                  const Upstream::Exchange& exchange = {}) {
-  CallResult result;
-  result.status = WithMethod(std::move(status), spec.full_name);
-  result.attempts = exchange.attempts;
-  result.may_have_arrived = exchange.may_have_arrived;
-  return result;
-}
-
 // A 2xx was read but its body makes no sense: for a change that cannot be repeated, nobody knows
 // what it did.
 absl::Status Undecodable(const MethodSpec& spec, const absl::Status& status,
@@ -64,6 +55,15 @@ bool IsDeleteDone(const MethodSpec& spec, const HttpResult& result, bool arrived
 }
 
 }  // namespace
+
+CallResult FailedCall(const MethodSpec& spec, absl::Status status,
+                      const Upstream::Exchange& exchange) {
+  CallResult result;
+  result.status = WithMethod(std::move(status), spec.full_name);
+  result.attempts = exchange.attempts;
+  result.may_have_arrived = exchange.may_have_arrived;
+  return result;
+}
 
 absl::Status OutcomeUnknown(const MethodSpec& spec, const absl::Status& cause,
                             const std::string& made_token) {
@@ -139,13 +139,13 @@ asio::awaitable<CallResult> Upstream::CallPlain(const MethodSpec& spec, MessageP
   const EncodedRequest encoded = EncodeRequest(spec, *request, partial ? &changed : nullptr);
   HttpRequest http = ToHttp(spec, encoded);
   Exchange exchange = co_await Send(spec, std::move(http), context, std::move(send));
-  if (!exchange.status.ok()) co_return Failed(spec, exchange.status, exchange);
+  if (!exchange.status.ok()) co_return FailedCall(spec, exchange.status, exchange);
   Drift drift;
   const std::unique_ptr<Message> reply(spec.reply_prototype->New());
   const absl::Status decoded = DecodeReply(spec, exchange.response.body, *request, drift, *reply);
   Observe(spec, drift);
   if (!decoded.ok())
-    co_return Failed(spec, Undecodable(spec, decoded, made_token, caller_token), exchange);
+    co_return FailedCall(spec, Undecodable(spec, decoded, made_token, caller_token), exchange);
   CallResult result;
   result.attempts = exchange.attempts;
   result.may_have_arrived = exchange.may_have_arrived;
@@ -163,8 +163,8 @@ asio::awaitable<CallResult> Upstream::CallPage(const MethodSpec& spec, MessagePt
   if (!token.empty()) {
     absl::StatusOr<PagePosition> decoded = DecodePageToken(token, binding);
     if (!decoded.ok()) {
-      co_return Failed(spec,
-                       InvalidFields({{"page_token", std::string(decoded.status().message())}}));
+      co_return FailedCall(
+          spec, InvalidFields({{"page_token", std::string(decoded.status().message())}}));
     }
     position = *std::move(decoded);
   }
@@ -183,14 +183,14 @@ asio::awaitable<CallResult> Upstream::CallPage(const MethodSpec& spec, MessagePt
     Exchange exchange = co_await Send(spec, std::move(http), context, std::move(send));
     total.attempts += exchange.attempts;
     total.may_have_arrived |= exchange.may_have_arrived;
-    if (!exchange.status.ok()) co_return Failed(spec, exchange.status, total);
+    if (!exchange.status.ok()) co_return FailedCall(spec, exchange.status, total);
     Drift drift;
     const std::unique_ptr<Message> reply(spec.reply_prototype->New());
     const absl::StatusOr<PageVerdict> verdict =
         DecodePage(spec, exchange.response.body, query,
                    ReadPageHeaders(spec.call.pages().dialect(), exchange.response), drift, *reply);
     Observe(spec, drift);
-    if (!verdict.ok()) co_return Failed(spec, verdict.status(), total);
+    if (!verdict.ok()) co_return FailedCall(spec, verdict.status(), total);
     std::optional<PagePosition> next = verdict->next;
     if (verdict->again) {
       position = *verdict->again;
@@ -210,7 +210,7 @@ asio::awaitable<CallResult> Upstream::CallPage(const MethodSpec& spec, MessagePt
     reply->SerializeToString(&result.reply);
     co_return result;
   }
-  co_return Failed(
+  co_return FailedCall(
       spec,
       MakeError(Reason::kUpstreamMalformedResponse,
                 "the list changes faster than it can be read; narrow the filters or start again"),

@@ -135,6 +135,10 @@ class Upstream {
   ResourceLocks locks_;
 };
 
+// The result of a call that failed, after `exchange` if anything was sent.
+CallResult FailedCall(const MethodSpec& spec, absl::Status status,
+                      const Upstream::Exchange& exchange = {});
+
 // OUTCOME_UNKNOWN for a change that was sent without a clear answer; `made_token` lets the caller
 // repeat it safely.
 absl::Status OutcomeUnknown(const MethodSpec& spec, const absl::Status& cause,

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/json_text.h"
+#include "client/quote.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -134,14 +134,14 @@ absl::Status CheckBytes(const std::string& text, const std::string& file) {
   ConfigPosition at{1, 1};
   std::string_view rest = text;
   while (!rest.empty()) {
-    const Utf8Unit unit = NextUtf8(rest);
+    const size_t length = client::Utf8CharacterLength(rest);
     const unsigned char c = static_cast<unsigned char>(rest.front());
     const bool control = (c < 0x20 && c != '\n' && c != '\r' && c != '\t') || c == 0x7F;
-    if (!unit.valid || control) {
+    if (length == 0 || control) {
       return ErrorAt(file, at, "expected YAML in UTF-8, got a byte that cannot be text");
     }
     at = c == '\n' ? ConfigPosition{at.line + 1, 1} : ConfigPosition{at.line, at.column + 1};
-    rest.remove_prefix(unit.length);
+    rest.remove_prefix(length);
   }
   return absl::OkStatus();
 }

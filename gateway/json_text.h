@@ -10,15 +10,6 @@
 
 namespace semaphore::gateway {
 
-// What stands at the start of a text: how many bytes, and whether they are one well-formed UTF-8
-// character (no overlong form, no surrogate, at most U+10FFFF). A malformed start is one byte long.
-// Empty text: length 0.
-struct Utf8Unit {
-  size_t length = 0;
-  bool valid = false;
-};
-Utf8Unit NextUtf8(std::string_view text);
-
 // At most `max_bytes` of `text`, cut between characters, with each malformed byte replaced by
 // U+FFFD.
 std::string RepairUtf8(std::string_view text, size_t max_bytes);

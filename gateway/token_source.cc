@@ -84,16 +84,6 @@ absl::StatusOr<std::string> ReadSecretFile(const std::string& path, bool allow_s
   return TokenSource::Read(path, nullptr, allow_spaces).text;
 }
 
-std::string Redact(std::string text, std::string_view secret) {
-  constexpr std::string_view kMark = "[redacted]";
-  if (secret.empty()) return text;
-  for (size_t at = text.find(secret); at != std::string::npos;
-       at = text.find(secret, at + kMark.size())) {
-    text.replace(at, secret.size(), kMark);
-  }
-  return text;
-}
-
 TokenSource::TokenSource(std::string path, const client::Clock* clock, Listener listener)
     : path_(std::move(path)), clock_(clock), listener_(std::move(listener)) {}
 
@@ -136,18 +126,6 @@ std::shared_ptr<const std::string> TokenSource::Current() {
 absl::Status TokenSource::last_error() const {
   const std::lock_guard lock(mutex_);
   return last_error_;
-}
-
-std::string TokenSource::Redact(std::string text) const {
-  std::shared_ptr<const std::string> token;
-  std::shared_ptr<const std::string> previous;
-  {
-    const std::lock_guard lock(mutex_);
-    token = token_;
-    previous = previous_;
-  }
-  text = gateway::Redact(std::move(text), *token);
-  return previous ? gateway::Redact(std::move(text), *previous) : text;
 }
 
 // With `known`, a file of that identity is not read: `text` is then UNAVAILABLE with the same
@@ -195,9 +173,7 @@ std::optional<absl::Status> TokenSource::Adopt(absl::StatusOr<std::string> text)
   const bool rotated = text.ok() && *text != *token_;
   if (!rotated && text.status() == last_error_) return std::nullopt;
   last_error_ = text.status();
-  if (rotated) {
-    previous_ = std::exchange(token_, std::make_shared<const std::string>(*std::move(text)));
-  }
+  if (rotated) token_ = std::make_shared<const std::string>(*std::move(text));
   return last_error_;
 }
 

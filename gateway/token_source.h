@@ -32,9 +32,6 @@ absl::Status ValidateToken(std::string_view token, const std::string& origin);
 // refuses anything but a regular file.
 absl::StatusOr<std::string> ReadSecretFile(const std::string& path, bool allow_spaces);
 
-// `text` with each occurrence of `secret` replaced by "[redacted]".
-std::string Redact(std::string text, std::string_view secret);
-
 class TokenSource {
  public:
   // Called on the thread that noticed: with an error when the file became unusable or its trouble
@@ -62,9 +59,6 @@ class TokenSource {
 
   // OK, or why the file cannot be used at present (the last good token is then still in use).
   absl::Status last_error() const;
-
-  // Removes the token, and the one before it, from a text that came from elsewhere.
-  std::string Redact(std::string text) const;
 
  private:
   // What tells one state of a file from another.
@@ -100,7 +94,6 @@ class TokenSource {
 
   mutable std::mutex mutex_;  // guards the rest; never held during I/O or a callback
   std::shared_ptr<const std::string> token_;
-  std::shared_ptr<const std::string> previous_;
   absl::Status last_error_;
 };
 

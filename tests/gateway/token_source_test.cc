@@ -174,15 +174,6 @@ TEST_F(TokenSourceTest, FollowsASymbolicLinkThatIsSwitched) {
   EXPECT_EQ(Later(*source), "two");
 }
 
-TEST_F(TokenSourceTest, RedactsTheTokenAndTheOneBefore) {
-  Replace("first-token");
-  auto source = *Open();
-  Replace("second-token");
-  Later(*source);
-  EXPECT_EQ(source->Redact("bad second-token, not first-token, second-token"),
-            "bad [redacted], not [redacted], [redacted]");
-}
-
 TEST_F(TokenSourceTest, ManyReadersSeeWholeTokensWhileTheFileChanges) {
   Replace(std::string(64, 'a'));
   auto opened = TokenSource::FromFile(path_, clock_, nullptr);
@@ -197,7 +188,6 @@ TEST_F(TokenSourceTest, ManyReadersSeeWholeTokensWhileTheFileChanges) {
         clock_.Advance(seconds(1));
         const auto token = source.Current();
         if (*token != std::string(64, token->front())) ++torn;
-        source.Redact(*token);
       }
     });
   }
@@ -214,12 +204,6 @@ TEST(FixedToken, NeverChangesAndIsChecked) {
   const absl::Status refused = TokenSource::Fixed("SE CRET", "environment variable T").status();
   EXPECT_NE(refused.message().find("environment variable T"), absl::string_view::npos);
   EXPECT_EQ(refused.message().find("CRET"), absl::string_view::npos);
-}
-
-TEST(RedactText, ReplacesEveryOccurrenceAndNothingForAnEmptySecret) {
-  EXPECT_EQ(Redact("xx", "x"), "[redacted][redacted]");
-  EXPECT_EQ(Redact("text", ""), "text");
-  EXPECT_EQ(Redact("", "x"), "");
 }
 
 TEST_F(TokenSourceTest, AHeaderValueMayHoldASpace) {
