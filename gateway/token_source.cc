@@ -45,7 +45,6 @@ absl::StatusOr<std::string> ReadBounded(int fd, const std::string& path) {
   size_t size = 0;
   while (size < buffer.size()) {
     // No thread ever waits for the lock that may be held here: it is only tried.
-    // NOLINTNEXTLINE(clang-analyzer-unix.BlockInCriticalSection)
     const ssize_t got = read(fd, buffer.data() + size, buffer.size() - size);
     if (got == 0) break;
     if (got < 0 && errno == EINTR) continue;
