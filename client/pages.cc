@@ -20,9 +20,10 @@ namespace {
 using upstream::v1::Dialect;
 
 constexpr size_t kMaxPageSize = 1000;
-constexpr char kTokenVersion[] = "1";
+constexpr char kTokenVersion[] = "2";
 constexpr size_t kChecksumBytes = 8;
 constexpr size_t kMaxTokenBytes = 1024;
+constexpr size_t kMaxIdentityBytes = 256;          // longer ones are not remembered in a token
 constexpr uint64_t kMaxCount = uint64_t{1} << 50;  // of items or pages; keeps sums from overflowing
 
 // FNV-1a. It finds tokens that were cut, edited or mixed up; it is no secret, and a forged token
@@ -61,12 +62,34 @@ PageVerdict Slice(size_t begin, const PageQuery& query, const PageFacts& facts) 
   return verdict;
 }
 
+// Where the caller's page begins in the answer: behind the last item given if that is still there
+// (and there once: promotions have but a name), whatever came or went before it; else at its index.
+size_t Resume(const PageQuery& query, const PageFacts& facts) {
+  const std::string& after = query.position.after;
+  if (after.empty()) return query.position.offset;
+  const auto last = std::find(facts.identities.begin(), facts.identities.end(), after);
+  if (last == facts.identities.end() ||
+      std::find(last + 1, facts.identities.end(), after) != facts.identities.end()) {
+    return query.position.offset;
+  }
+  return static_cast<size_t>(last - facts.identities.begin()) + 1;
+}
+
+// The identity of the last item that the verdict gives, or of the one before if it gives none.
+std::string LastGiven(const PageQuery& query, const PageFacts& facts, const PageVerdict& verdict) {
+  if (verdict.begin == verdict.end) return query.position.after;
+  if (verdict.end > facts.identities.size()) return "";
+  const std::string& last = facts.identities[verdict.end - 1];
+  return last.size() <= kMaxIdentityBytes ? last : "";
+}
+
 // Lists that upstream gives whole: the position is an index into it.
 PageVerdict DecideWhole(const PageQuery& query, const PageFacts& facts) {
-  PageVerdict verdict = Slice(query.position.offset, query, facts);
+  PageVerdict verdict = Slice(Resume(query, facts), query, facts);
   if (verdict.end < facts.items) {
     verdict.next = query.position;
     verdict.next->offset = verdict.end;
+    verdict.next->after = LastGiven(query, facts, verdict);
   }
   return verdict;
 }
@@ -107,14 +130,18 @@ PageVerdict DecideLinkHeader(const upstream::v1::Pages& pages, const PageQuery& 
 // upstream page.
 absl::StatusOr<PageVerdict> DecideWithin(Dialect dialect, const PageQuery& query,
                                          const PageFacts& facts) {
-  PageVerdict verdict = Slice(query.position.offset, query, facts);
+  PageVerdict verdict = Slice(Resume(query, facts), query, facts);
   if (verdict.end < facts.items) {
     verdict.next = query.position;
     verdict.next->offset = verdict.end;
+    verdict.next->after = LastGiven(query, facts, verdict);
     return verdict;
   }
   if (!facts.has_next) return verdict;
   verdict.next = PagePosition{};
+  // The next upstream page may begin with what this one ended with: a cursor is a time that several
+  // items can share, and new items shift numbered pages.
+  verdict.next->after = LastGiven(query, facts, verdict);
   if (dialect == upstream::v1::DIALECT_PAGE_HEADER) {
     verdict.next->page = query.position.page + 1;
   } else if (facts.cursor == query.position.cursor) {
@@ -139,9 +166,9 @@ uint64_t NumberHeader(const HttpResponse& response, std::string_view name, uint6
 }  // namespace
 
 std::string EncodePageToken(const PagePosition& position, std::string_view binding) {
-  const std::string payload =
-      absl::StrCat(kTokenVersion, ":", position.offset, ":", position.page, ":",
-                   position.pin_seconds, ":", position.total, ":", position.cursor);
+  const std::string payload = absl::StrCat(
+      kTokenVersion, ":", position.offset, ":", position.page, ":", position.pin_seconds, ":",
+      position.total, ":", position.cursor.size(), ":", position.cursor, position.after);
   return absl::WebSafeBase64Escape(
       absl::StrCat(ChecksumBytes(Fingerprint(binding, payload)), payload));
 }
@@ -155,17 +182,19 @@ absl::StatusOr<PagePosition> DecodePageToken(std::string_view token, std::string
   const std::string_view payload = std::string_view(bytes).substr(kChecksumBytes);
   if (bytes.substr(0, kChecksumBytes) != ChecksumBytes(Fingerprint(binding, payload)))
     return BadToken();
-  const std::vector<std::string> parts = absl::StrSplit(ToAbsl(payload), absl::MaxSplits(':', 5));
+  const std::vector<std::string> parts = absl::StrSplit(ToAbsl(payload), absl::MaxSplits(':', 6));
   PagePosition position;
-  if (parts.size() != 6 || parts[0] != kTokenVersion ||
+  size_t cursor_size = 0;
+  if (parts.size() != 7 || parts[0] != kTokenVersion ||
       !absl::SimpleAtoi(parts[1], &position.offset) ||
       !absl::SimpleAtoi(parts[2], &position.page) ||
       !absl::SimpleAtoi(parts[3], &position.pin_seconds) ||
-      !absl::SimpleAtoi(parts[4], &position.total) || position.offset > kMaxCount ||
-      position.page > kMaxCount) {
+      !absl::SimpleAtoi(parts[4], &position.total) || !absl::SimpleAtoi(parts[5], &cursor_size) ||
+      position.offset > kMaxCount || position.page > kMaxCount || cursor_size > parts[6].size()) {
     return BadToken();
   }
-  position.cursor = parts[5];
+  position.cursor = parts[6].substr(0, cursor_size);
+  position.after = parts[6].substr(cursor_size);
   return position;
 }
 
@@ -204,6 +233,9 @@ PageQuery PlanPage(const upstream::v1::Pages& pages, int32_t requested_size,
       query.parameters.emplace_back("page", absl::StrCat(query.position.page));
       break;
     case upstream::v1::DIALECT_BODY_CURSOR:
+      // As much as upstream gives: its cursor is a time, and a page that holds less than all items
+      // of one instant would never get past it.
+      query.upstream_size = pages.max();
       query.parameters.emplace_back("page_size", absl::StrCat(query.upstream_size));
       AppendIf(!query.position.cursor.empty(), "cursor", query.position.cursor, query);
       break;

@@ -28,6 +28,7 @@ struct PagePosition {
   std::string cursor;       // BODY_CURSOR, TIME_CURSOR
   int64_t pin_seconds = 0;  // created_before of the whole walk; 0: none
   int64_t total = -1;       // size of the list when `offset` was taken; -1: not told
+  std::string after;        // identity of the last item given; empty: not known
 
   bool operator==(const PagePosition&) const = default;
 };
@@ -62,6 +63,9 @@ struct PageFacts {
   int64_t total = -1;           // -1: not told
   std::string cursor;           // BODY_CURSOR, TIME_CURSOR
   int64_t newest_seconds = -1;  // creation of the first item; -1: not known
+  // What tells the items apart, in their order; empty where they have nothing of the kind. A list
+  // that moved under the walk is taken up again behind the last item given.
+  std::vector<std::string> identities;
 };
 
 // Facts that stand in the headers; `items` and the cursors come from the body.

@@ -103,6 +103,22 @@ int64_t NewestSeconds(const MethodSpec& spec, const json::array& items) {
   return instant.ok() && instant->present ? instant->seconds : -1;
 }
 
+// The identity of each item, by convention the first field of a resource; empty if that is no id
+// that upstream gives.
+std::vector<std::string> Identities(const MethodSpec& spec, const json::array& items) {
+  const FieldDescriptor* id = spec.list_field->field->message_type()->FindFieldByNumber(1);
+  std::vector<std::string> identities;
+  if (id == nullptr || id->cpp_type() != FieldDescriptor::CPPTYPE_STRING) return identities;
+  const FieldPlan* plan = spec.list_field->message_plan->Find(id);
+  identities.reserve(items.size());
+  for (const json::value& item : items) {
+    const json::value* value = MemberOf(item, plan->path);
+    const json::string* text = value == nullptr ? nullptr : value->if_string();
+    identities.emplace_back(text == nullptr ? std::string() : std::string(*text));
+  }
+  return identities;
+}
+
 // Cursors are text for agents and a number for deployments, where 0 is none.
 std::string CursorText(const MethodSpec& spec, const json::value& root) {
   const bool by_time = spec.call.pages().dialect() == upstream::v1::DIALECT_TIME_CURSOR;
@@ -157,6 +173,7 @@ absl::StatusOr<PageVerdict> DecodePage(const MethodSpec& spec, std::string_view 
   const json::array& items = list->get_array();
   facts.items = items.size();
   facts.newest_seconds = NewestSeconds(spec, items);
+  facts.identities = Identities(spec, items);
   if (HasBodyCursor(spec)) {
     facts.cursor = CursorText(spec, root);
     facts.has_next = !facts.cursor.empty();

@@ -30,6 +30,9 @@ class SimulatedList {
   }
 
   void InsertAtFront(Item item) { items_.insert(items_.begin(), item); }
+  void Remove(int id) {
+    std::erase_if(items_, [id](const Item& item) { return item.id == id; });
+  }
   int64_t NewestSeconds() const { return items_.front().created_seconds; }
 
   // Upstream's answer: the items of its page, and what it says about it.
@@ -85,14 +88,18 @@ class SimulatedList {
     return answer;
   }
 
-  // The cursor is the first item of the next page.
+  // The cursor is the moment of the first item of the next page; items that share it with the end
+  // of the page before come again. Every third moment has three of them.
   std::vector<Item> BodyCursor(const PageQuery& query, PageFacts& facts) const {
+    const auto moment_of = [](const Item& item) { return item.id - item.id % 3; };
     const size_t size = std::stoul(Parameter(query, "page_size"));
     EXPECT_GE(size, 5u);
     EXPECT_LE(size, 200u);
     const std::string cursor = Parameter(query, "cursor");
-    const size_t begin = cursor.empty() ? 0 : std::stoul(cursor);
-    if (begin + size < items_.size()) facts.cursor = std::to_string(begin + size);
+    size_t begin = 0;
+    while (!cursor.empty() && moment_of(items_[begin]) < std::stoi(cursor)) ++begin;
+    if (begin + size < items_.size())
+      facts.cursor = std::to_string(moment_of(items_[begin + size]));
     facts.has_next = !facts.cursor.empty();
     return Cut(items_, begin, size);
   }
@@ -133,6 +140,7 @@ std::map<int, int> Walk(
       PageFacts facts;
       const std::vector<Item> items = list.Answer(query, facts);
       facts.items = items.size();
+      for (const Item& item : items) facts.identities.push_back(std::to_string(item.id));
       const auto decided = DecidePage(pages, query, facts);
       if (!decided.ok()) {
         ADD_FAILURE() << decided.status();
@@ -241,6 +249,28 @@ TEST(UnpinnedPageWalk, AListThatGrowsLosesNothing) {
       pages, list, [](size_t) { return 10; },
       [&] { list.InsertAtFront({id++, list.NewestSeconds() + 5}); });
   for (int i = 0; i < kItems; ++i) ASSERT_TRUE(seen.count(i) > 0) << i;
+}
+
+TEST(UnpinnedPageWalk, ItemsThatVanishBehindTheWalkLoseAndRepeatNothing) {
+  for (const char* method : {"AgentTypeService/ListAgentTypes", "AgentService/ListAgents"}) {
+    const upstream::v1::Pages& pages = Method(method).call.pages();
+    for (const int32_t size : {7, 30, 200}) {
+      SCOPED_TRACE(method + std::string(", page_size ") + std::to_string(size));
+      SimulatedList list(pages);
+      int gone = 0;
+      ExpectEachOnce(
+          Walk(pages, list, [size](size_t) { return size; }, [&] { list.Remove(gone++); }));
+    }
+  }
+}
+
+TEST(UnpinnedPageWalk, NewProjectsAtTheFrontRepeatNothing) {
+  const upstream::v1::Pages& pages = Method("ProjectService/ListProjects").call.pages();
+  SimulatedList list(pages);
+  int id = kItems;
+  ExpectEachOnce(Walk(
+      pages, list, [](size_t) { return 300; },
+      [&] { list.InsertAtFront({id++, list.NewestSeconds()}); }));
 }
 
 }  // namespace

@@ -51,7 +51,8 @@ const PagePosition kSomewhere{.offset = 31,
                               .page = 4,
                               .cursor = "1685096881121173:x",
                               .pin_seconds = 1700000000,
-                              .total = 3000};
+                              .total = 3000,
+                              .after = "s1-agent:7"};
 
 TEST(PageToken, BringsAPositionBack) {
   const PagePosition positions[] = {
@@ -150,7 +151,7 @@ TEST(PageQuery, AnySizeIsFittedToUpstreamsBounds) {
       {"PromotionService/ListPromotions", 0, 10, 10},
       {"PromotionService/ListPromotions", 100, 99, 99},
       {"AgentService/ListAgents", 0, 200, 200},
-      {"AgentService/ListAgents", 1, 1, 5},
+      {"AgentService/ListAgents", 1, 1, 200},
       {"AgentService/ListAgents", 1000, 200, 200},
       {"DeploymentTargetService/ListDeployments", 0, 10, 10},
       {"AgentTypeService/ListAgentTypes", 0, 30, 0},
@@ -171,9 +172,9 @@ TEST(PageQuery, SpeaksEachDialect) {
   EXPECT_THAT(PlanPage(Method("ProjectService/ListProjects").call.pages(), 7, AtPage(3)).parameters,
               ElementsAre(Pair("page", "3")));
   EXPECT_THAT(PlanPage(Method("AgentService/ListAgents").call.pages(), 7, {}).parameters,
-              ElementsAre(Pair("page_size", "7")));
+              ElementsAre(Pair("page_size", "200")));
   EXPECT_THAT(PlanPage(Method("AgentService/ListAgents").call.pages(), 3, AtCursor("9")).parameters,
-              ElementsAre(Pair("page_size", "5"), Pair("cursor", "9")));
+              ElementsAre(Pair("page_size", "200"), Pair("cursor", "9")));
   EXPECT_THAT(
       PlanPage(Method("DeploymentTargetService/ListDeployments").call.pages(), 7, {}).parameters,
       IsEmpty());
