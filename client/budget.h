@@ -1,18 +1,20 @@
-// The right to write one request to upstream, waited for. Protects upstream whatever callers do:
-// every attempt takes a token, waiting is bounded by the caller's deadline and by max_wait, and
-// what cannot make it is refused at once.
+// The right to send requests to one organization's Semaphore, waited for fairly. Protects upstream
+// whatever callers do: every attempt first gets a turn and a place among the requests in flight,
+// and takes its token at the last moment before it is written. LocalBudget keeps it in this
+// process; one shared by several replicas would be the other implementation.
 #ifndef SEMAPHORE_CLIENT_BUDGET_H_
 #define SEMAPHORE_CLIENT_BUDGET_H_
 
 #include <boost/asio/awaitable.hpp>
-#include <cstdint>
 #include <functional>
-#include <mutex>
+#include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/clock.h"
-#include "client/token_bucket.h"
+#include "client/fair_queue.h"
 
 namespace semaphore::client {
 
@@ -25,34 +27,42 @@ boost::asio::awaitable<bool> SleepUntil(MonotonicTime until);
 
 class Budget {
  public:
-  struct Options {
-    double requests_per_second = 10;
-    int burst = 20;
-    absl::Duration max_wait = absl::Seconds(10);
+  // A place among the requests in flight, until it is destroyed. A token is set aside for it, which
+  // Charge takes.
+  class Pass {
+   public:
+    explicit Pass(Budget* budget) : budget_(budget) {}
+    Pass(Pass&& other) noexcept
+        : budget_(std::exchange(other.budget_, nullptr)), charged_(other.charged_) {}
+    Pass& operator=(Pass&&) = delete;
+    ~Pass() {
+      if (budget_ != nullptr) budget_->Leave(charged_);
+    }
+
+    // True from now on; whether it was before.
+    bool SetCharged() { return std::exchange(charged_, true); }
+
+   private:
+    Budget* budget_;
+    bool charged_ = false;
   };
 
-  Budget(const Options& options, const Clock& clock, Sleeper sleeper);
+  virtual ~Budget() = default;
 
-  // OK when a request may be written now. UPSTREAM_BUDGET_EXHAUSTED with RetryInfo when no token
-  // comes free in time; CANCELLED when the caller went away, which gives the token back.
-  boost::asio::awaitable<absl::Status> Admit(MonotonicTime deadline);
+  // Waits for a turn. UPSTREAM_BUDGET_EXHAUSTED with RetryInfo, at once where that can be foreseen,
+  // when none comes by the deadline or within the longest wait; GATEWAY_OVERLOADED when too many
+  // wait already; CANCELLED when the caller went away, which gives the place back. Any strand.
+  virtual boost::asio::awaitable<absl::StatusOr<Pass>> Enter(Turn turn, MonotonicTime deadline) = 0;
 
-  struct Stats {
-    double tokens = 0;
-    int burst = 0;
-    uint64_t rejections = 0;
-    uint64_t waiting = 0;
-  };
-  Stats GetStats() const;
+  // Takes a token: awaited immediately before each write to a socket. Waits only if upstream asked
+  // for less since Enter, or on the second write of one pass; fails as Enter does.
+  virtual boost::asio::awaitable<absl::Status> Charge(Pass& pass, MonotonicTime deadline) = 0;
+
+  // Upstream answered 429, or 503 for being busy; `retry_after` is its own, if it said.
+  virtual void OnThrottled(std::optional<absl::Duration> retry_after) = 0;
 
  private:
-  const Options options_;
-  const Clock& clock_;
-  const Sleeper sleeper_;
-  mutable std::mutex mutex_;
-  TokenBucket bucket_;  // under mutex_, as all below
-  uint64_t rejections_ = 0;
-  uint64_t waiting_ = 0;
+  virtual void Leave(bool charged) = 0;
 };
 
 }  // namespace semaphore::client

@@ -4,25 +4,38 @@
 #include <chrono>
 
 namespace semaphore::client {
+namespace {
 
-TokenBucket::TokenBucket(double rate, int burst)
-    // Rounded up: a nanosecond too little for each token would outpace the rate in the long run.
-    : interval_(std::chrono::ceil<MonotonicDuration>(std::chrono::duration<double>(1.0 / rate))),
-      tolerance_(interval_ * (burst - 1)),
-      burst_(burst) {}
-
-TokenBucket::Verdict TokenBucket::Reserve(MonotonicTime now, MonotonicTime latest) {
-  const MonotonicTime arrival = next_ ? std::max(*next_, now) : now;
-  const MonotonicTime at = std::max(arrival - tolerance_, now);
-  if (at > latest) return {.admitted = false, .at = {}, .retry_after = at - now};
-  next_ = arrival + interval_;
-  return {.admitted = true, .at = at, .retry_after = {}};
+// Rounded up: a nanosecond too little for each token would outpace the rate in the long run.
+MonotonicDuration Interval(double rate) {
+  return std::chrono::ceil<MonotonicDuration>(std::chrono::duration<double>(1.0 / rate));
 }
 
-void TokenBucket::Cancel(const Verdict& reservation) {
-  if (!reservation.admitted || !next_) return;
-  const bool newest = *next_ - interval_ - tolerance_ == reservation.at;
-  if (newest) *next_ -= interval_;
+}  // namespace
+
+TokenBucket::TokenBucket(double rate, int burst)
+    : interval_(Interval(rate)), tolerance_(interval_ * (burst - 1)), burst_(burst) {}
+
+std::optional<MonotonicDuration> TokenBucket::Take(MonotonicTime now) {
+  const MonotonicTime arrival = next_ ? std::max(*next_, now) : now;
+  if (arrival - tolerance_ > now) return arrival - tolerance_ - now;
+  next_ = arrival + interval_;
+  return std::nullopt;
+}
+
+void TokenBucket::SetRate(MonotonicTime now, double rate) {
+  const MonotonicDuration interval = Interval(rate);
+  const double scale = std::chrono::duration<double>(interval) / interval_;
+  interval_ = interval;
+  tolerance_ = interval_ * (burst_ - 1);
+  if (!next_ || *next_ <= now) return;
+  next_ = now + std::chrono::ceil<MonotonicDuration>(
+                    std::chrono::duration<double, MonotonicDuration::period>(*next_ - now) * scale);
+}
+
+void TokenBucket::Drain(MonotonicTime now) {
+  const MonotonicTime empty = now + tolerance_ + interval_;
+  next_ = next_ ? std::max(*next_, empty) : empty;
 }
 
 double TokenBucket::Available(MonotonicTime now) const {

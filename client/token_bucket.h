@@ -1,5 +1,5 @@
 // How often upstream may be asked: a token bucket in the form of GCRA (one stored time, no
-// background refill). Pure; the waiting is in budget.cc.
+// background refill). Pure; the waiting is in local_budget.cc.
 #ifndef SEMAPHORE_CLIENT_TOKEN_BUCKET_H_
 #define SEMAPHORE_CLIENT_TOKEN_BUCKET_H_
 
@@ -14,18 +14,15 @@ class TokenBucket {
   // `rate` tokens a second (above 0), at most `burst` (at least 1) at once.
   TokenBucket(double rate, int burst);
 
-  struct Verdict {
-    bool admitted = false;
-    MonotonicTime at;               // admitted: go at this time, which may be now
-    MonotonicDuration retry_after;  // refused: a token would be free after this long
-  };
+  // Takes a token, or tells in how long one will be free. In any window of time at most the highest
+  // rate times its length plus burst are taken.
+  std::optional<MonotonicDuration> Take(MonotonicTime now);
 
-  // Takes a token that is free at `latest` at the latest, or none.
-  Verdict Reserve(MonotonicTime now, MonotonicTime latest);
+  // From now on `rate` tokens a second. Tokens held and tokens owed keep their number.
+  void SetRate(MonotonicTime now, double rate);
 
-  // Gives back a reservation whose time has not come. Only the newest can be given back without
-  // letting two others collide; an older one is lost to its time, which errs on upstream's side.
-  void Cancel(const Verdict& reservation);
+  // Throws the tokens held away: the next one is free after one token's time.
+  void Drain(MonotonicTime now);
 
   // Tokens free now, at most burst.
   double Available(MonotonicTime now) const;

@@ -99,7 +99,13 @@ absl::StatusOr<std::unique_ptr<Upstream>> Upstream::Create(Options options,
 
 Upstream::Upstream(Options options, const MethodTable& table, HttpClient& http, Budget& budget,
                    const Clock& clock)
-    : options_(std::move(options)), table_(table), http_(http), budget_(budget), clock_(clock) {}
+    : options_(std::move(options)),
+      table_(table),
+      http_(http),
+      budget_(budget),
+      clock_(clock),
+      circuit_(options_.circuit),
+      retries_(options_.retries) {}
 
 asio::awaitable<CallResult> Upstream::Call(const MethodSpec& spec, MessagePtr request,
                                            CallContext context) {
@@ -234,16 +240,16 @@ asio::awaitable<Upstream::Exchange> Upstream::Send(const MethodSpec& spec, HttpR
     request.authorization = absl::StrCat("Token ", token);
   }
   request.traceparent = context.traceparent;
-  request.admit = [this](MonotonicTime deadline) { return budget_.Admit(deadline); };
   const bool caller_token = spec.token_field != nullptr && options.made_token.empty();
+  {
+    const std::lock_guard lock(mutex_);
+    retries_.OnRequest();
+  }
   bool in_doubt = false;
   for (int number = 1;; ++number) {
     HttpRequest attempt_request = request;
     if (options.before_each) options.before_each(attempt_request);
-    const MonotonicTime start = clock_.Now();
-    HttpResult result = co_await http_.Send(std::move(attempt_request), context.deadline);
-    options_.observer.attempt(
-        {spec, result.response.status, result.cause, absl::FromChrono(clock_.Now() - start)});
+    HttpResult result = co_await TryOnce(spec, std::move(attempt_request), context);
     exchange.attempts = number;
     const bool arrived_before = exchange.may_have_arrived;
     exchange.may_have_arrived |= result.may_have_arrived;
@@ -271,7 +277,7 @@ asio::awaitable<Upstream::Exchange> Upstream::Send(const MethodSpec& spec, HttpR
     in_doubt = verdict.in_doubt;
     const MonotonicTime next = clock_.Now() + absl::ToChronoNanoseconds(verdict.delay);
     bool slept = false;
-    if (verdict.retry && next < context.deadline) {
+    if (verdict.retry && next < context.deadline && MayRetry()) {
       options_.observer.retry(verdict.reason);
       slept = co_await options_.sleeper(next);
     }
@@ -285,6 +291,84 @@ asio::awaitable<Upstream::Exchange> Upstream::Send(const MethodSpec& spec, HttpR
     exchange.response = std::move(result.response);
     co_return exchange;
   }
+}
+
+// One attempt: circuit, turn, and on the way the token; what came of it is learned from.
+asio::awaitable<HttpResult> Upstream::TryOnce(const MethodSpec& spec, HttpRequest request,
+                                              CallContext context) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  HttpResult refused;
+  refused.stage = HttpStage::kSlot;
+  refused.cause = HttpCause::kRefused;
+  refused.status = AskCircuit(true).status();
+  if (!refused.status.ok()) co_return refused;
+  absl::StatusOr<Budget::Pass> pass = co_await budget_.Enter(context.turn, context.deadline);
+  if (!pass.ok()) {
+    refused.status = pass.status();
+    co_return refused;
+  }
+  // It may have opened during the wait.
+  const absl::StatusOr<CircuitBreaker::Verdict> admission = AskCircuit(false);
+  if (!admission.ok()) {
+    refused.status = admission.status();
+    co_return refused;
+  }
+  request.admit = [this, &pass](MonotonicTime deadline) { return budget_.Charge(*pass, deadline); };
+  const MonotonicTime start = clock_.Now();
+  HttpResult result = co_await http_.Send(std::move(request), context.deadline);
+  const MonotonicDuration took = clock_.Now() - start;
+  options_.observer.attempt({spec, result.response.status, result.cause, absl::FromChrono(took)});
+  JudgeAttempt(spec, result, took, *admission);
+  co_return result;
+}
+
+// UPSTREAM_CIRCUIT_OPEN with RetryInfo when upstream is not to be asked. `only_look` takes no
+// probe's place.
+absl::StatusOr<CircuitBreaker::Verdict> Upstream::AskCircuit(bool only_look) {
+  const std::lock_guard lock(mutex_);
+  const MonotonicTime now = clock_.Now();
+  if (only_look && circuit_.GetState(now) != CircuitBreaker::State::kOpen) {
+    return CircuitBreaker::Verdict{};
+  }
+  const CircuitBreaker::Verdict verdict = circuit_.Ask(now);
+  if (verdict.admitted) return verdict;
+  ErrorDetails details;
+  details.retry_after = absl::FromChrono(verdict.retry_after);
+  return MakeError(Reason::kUpstreamCircuitOpen,
+                   "Semaphore failed most of the last requests, so it is left alone for a while",
+                   details);
+}
+
+void Upstream::JudgeAttempt(const MethodSpec& spec, const HttpResult& result,
+                            MonotonicDuration waited, const CircuitBreaker::Verdict& admission) {
+  const int status = result.cause == HttpCause::kNone ? result.response.status : 0;
+  if (status == 429 || status == 503) {
+    budget_.OnThrottled(RetryAfter(result.response, clock_.WallNow()));
+  }
+  CircuitBreaker::Outcome outcome = CircuitBreaker::Judge(result.cause, status, waited);
+  // Changes get a 500 for the caller's mistakes as well, such as an unknown promotion parameter
+  // (facts §5.3); one caller must not close the gate for all.
+  if (status == 500 && !spec.IsRead()) outcome = CircuitBreaker::Outcome::kIgnored;
+  std::unique_lock lock(mutex_);
+  const MonotonicTime now = clock_.Now();
+  circuit_.Record(now, outcome, admission);
+  const CircuitBreaker::State state = circuit_.GetState(now);
+  if (std::exchange(circuit_state_, state) == state) return;
+  lock.unlock();
+  options_.observer.circuit(state);
+}
+
+bool Upstream::MayRetry() {
+  const std::lock_guard lock(mutex_);
+  return retries_.TryRetry();
+}
+
+Upstream::Health Upstream::GetHealth() const {
+  const std::lock_guard lock(mutex_);
+  return {.circuit = circuit_.GetState(clock_.Now()),
+          .circuit_stats = circuit_.GetStats(),
+          .retries_available = retries_.Available(),
+          .retry_stats = retries_.GetStats()};
 }
 
 HttpRequest Upstream::ToHttp(const MethodSpec& spec, const EncodedRequest& encoded) const {

@@ -9,6 +9,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/budget.h"
+#include "client/circuit_breaker.h"
 #include "client/clock.h"
 #include "client/decoder.h"
 #include "client/encoder.h"
@@ -23,12 +25,14 @@
 #include "client/job_log_shelf.h"
 #include "client/method_table.h"
 #include "client/resource_locks.h"
+#include "client/retry_budget.h"
 
 namespace semaphore::client {
 
 struct CallContext {
   MonotonicTime deadline;
-  std::string traceparent;  // W3C trace context to send on; may be empty
+  std::string traceparent = {};  // W3C trace context to send on; may be empty
+  Turn turn = {};                // whose place in the queue for upstream it is
 };
 
 struct CallResult {
@@ -50,6 +54,7 @@ struct UpstreamObserver {
   };
   std::function<void(const Attempt&)> attempt = [](const Attempt&) {};
   std::function<void(std::string_view reason)> retry = [](std::string_view) {};
+  std::function<void(CircuitBreaker::State)> circuit = [](CircuitBreaker::State) {};
   std::function<void(const MethodSpec&, const Drift&)> drift = [](const MethodSpec&, const Drift&) {
   };
 };
@@ -64,6 +69,8 @@ class Upstream {
     std::function<absl::StatusOr<std::string>()> token;  // the API token in force
     std::function<double()> random;                      // uniform in [0, 1), for jitter
     Sleeper sleeper = SleepUntil;
+    CircuitBreaker::Options circuit = {};
+    RetryBudget::Options retries = {};
     UpstreamObserver observer;
   };
 
@@ -113,6 +120,15 @@ class Upstream {
   HttpRequest ToHttp(const MethodSpec& spec, const EncodedRequest& encoded) const;
   void Observe(const MethodSpec& spec, const Drift& drift) const;
 
+  // How upstream's health is judged at present.
+  struct Health {
+    CircuitBreaker::State circuit = CircuitBreaker::State::kClosed;
+    CircuitBreaker::Stats circuit_stats;
+    double retries_available = 0;
+    RetryBudget::Stats retry_stats;
+  };
+  Health GetHealth() const;
+
   const Options& options() const { return options_; }
   const MethodTable& table() const { return table_; }
   const Clock& clock() const { return clock_; }
@@ -123,6 +139,12 @@ class Upstream {
   Upstream(Options options, const MethodTable& table, HttpClient& http, Budget& budget,
            const Clock& clock);
 
+  boost::asio::awaitable<HttpResult> TryOnce(const MethodSpec& spec, HttpRequest request,
+                                             CallContext context);
+  absl::StatusOr<CircuitBreaker::Verdict> AskCircuit(bool only_look);
+  void JudgeAttempt(const MethodSpec& spec, const HttpResult& result, MonotonicDuration waited,
+                    const CircuitBreaker::Verdict& admission);
+  bool MayRetry();
   absl::Status StatusOf(const HttpResult& result, const SendOptions& options) const;
   void Redact(HttpResponse& response, const std::string& secret) const;
 
@@ -133,6 +155,11 @@ class Upstream {
   const Clock& clock_;
   JobLogShelf job_logs_;
   ResourceLocks locks_;
+
+  mutable std::mutex mutex_;  // of the next three
+  CircuitBreaker circuit_;
+  CircuitBreaker::State circuit_state_ = CircuitBreaker::State::kClosed;  // as last observed
+  RetryBudget retries_;
 };
 
 // The result of a call that failed, after `exchange` if anything was sent.

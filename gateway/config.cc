@@ -310,6 +310,19 @@ void ReadMetrics(const Reading& reading, ConfigSection* root, Config* config) {
   config->metrics = std::move(metrics);
 }
 
+void ReadCallers(const Reading& reading, ConfigSection* root, Config* config) {
+  // More than that from one caller could not be served whatever the others do.
+  constexpr double kTimesBudget = 10;
+  config->callers.requests_per_second =
+      std::min(kTimesBudget * config->upstream.requests_per_second, 1e6);
+  config->callers.burst =
+      std::min<int64_t>(static_cast<int64_t>(kTimesBudget) * config->upstream.burst, 1'000'000);
+  ConfigSection section(reading.errors, root->Mapping("callers"), "callers");
+  section.Number("requests_per_second", 0, 1'000'000, &config->callers.requests_per_second);
+  section.Integer("burst", 1, 1'000'000, &config->callers.burst);
+  section.RefuseUnknownKeys();
+}
+
 void ReadLimits(const Reading& reading, ConfigSection* root, Config* config) {
   LimitsConfig& limits = config->limits;
   ConfigSection section(reading.errors, root->Mapping("limits"), "limits");
@@ -324,6 +337,7 @@ void ReadLimits(const Reading& reading, ConfigSection* root, Config* config) {
   }
   section.Integer("max_concurrent_calls", 1, 1'000'000, &limits.max_concurrent_calls);
   section.Bytes("max_message_bytes", 64 << 10, 64 << 20, &limits.max_message_bytes);
+  section.Bytes("max_queued_bytes", 1 << 20, int64_t{64} << 30, &limits.max_queued_bytes);
   section.RefuseUnknownKeys();
 }
 
@@ -381,6 +395,7 @@ absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& f
   ReadRestAndAdmin(reading, &root, &config);
   ReadUpstream(reading, &root, &config);
   ReadMetrics(reading, &root, &config);
+  ReadCallers(reading, &root, &config);
   ReadLimits(reading, &root, &config);
   ReadSmallSections(reading, &root, &config);
   root.RefuseUnknownKeys();

@@ -56,11 +56,17 @@ struct UpstreamConfig {
   std::string proxy_authorization;  // read from that file by LoadConfig. Secret.
 };
 
+struct CallersConfig {
+  double requests_per_second = 100;  // 0: no quota
+  int64_t burst = 200;
+};
+
 struct LimitsConfig {
   std::chrono::milliseconds default_deadline{std::chrono::seconds(60)};
   std::chrono::milliseconds max_deadline{std::chrono::minutes(10)};
   int64_t max_concurrent_calls = 10'000;
   int64_t max_message_bytes = 4 << 20;
+  int64_t max_queued_bytes = 256 << 20;
 };
 
 struct LogConfig {
@@ -91,6 +97,7 @@ struct Config {
   UpstreamConfig upstream;  // per organization
   int64_t cache_max_bytes = 256 << 20;
   std::optional<MetricsConfig> metrics;
+  CallersConfig callers;
   LimitsConfig limits;
   std::chrono::milliseconds shutdown_grace{std::chrono::seconds(20)};
   LogConfig log;

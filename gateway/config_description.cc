@@ -101,11 +101,14 @@ std::string DescribeConfig(const Config& config) {
   }
   out += DescribeUpstream(config.upstream);
   if (config.metrics.has_value()) out += DescribeMetrics(*config.metrics);
+  absl::StrAppend(&out, "callers:\n  requests_per_second: ", config.callers.requests_per_second,
+                  "\n  burst: ", config.callers.burst, "\n");
   const LimitsConfig& limits = config.limits;
   absl::StrAppend(&out, "limits:\n  default_deadline: ", FormatDuration(limits.default_deadline),
                   "\n  max_deadline: ", FormatDuration(limits.max_deadline),
                   "\n  max_concurrent_calls: ", limits.max_concurrent_calls,
-                  "\n  max_message_bytes: ", limits.max_message_bytes);
+                  "\n  max_message_bytes: ", limits.max_message_bytes,
+                  "\n  max_queued_bytes: ", limits.max_queued_bytes);
   absl::StrAppend(&out, "\nshutdown:\n  grace: ", FormatDuration(config.shutdown_grace),
                   "\nlog:\n  level: ", config.log.level,
                   "\n  slow_call: ", FormatDuration(config.log.slow_call),

@@ -8,6 +8,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -53,6 +54,14 @@ std::string TraceParent(const std::string& given) {
   return valid ? given : "";
 }
 
+absl::StatusOr<client::Priority> PriorityOf(const std::string& given) {
+  if (given.empty() || given == "interactive") return client::Priority::kInteractive;
+  if (given == "batch") return client::Priority::kBatch;
+  return client::InvalidFields(
+      {{"x-priority",
+        absl::StrCat("expected \"interactive\" or \"batch\", got ", client::Quote(given))}});
+}
+
 bool IsServerFault(const absl::Status& status) {
   return status.code() == absl::StatusCode::kInternal ||
          status.code() == absl::StatusCode::kUnauthenticated;
@@ -94,7 +103,8 @@ Engine::Engine(Options options, asio::any_io_executor executor,
       organizations_(organizations),
       clock_(clock),
       metrics_(metrics),
-      call_log_(call_log) {}
+      call_log_(call_log),
+      caller_limits_(options.callers) {}
 
 std::shared_ptr<OngoingCall> Engine::NewCall() const {
   return std::make_shared<OngoingCall>(executor_);
@@ -108,29 +118,25 @@ void Engine::Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done
   call.request_id = RequestId(call.request_id);
   call.traceparent = TraceParent(call.traceparent);
   const int64_t others = in_flight_.fetch_add(1);
+  const auto bytes = static_cast<int64_t>(call.request.size());
+  const int64_t queued = queued_bytes_.fetch_add(bytes) + bytes;
 
   Answer refusal;
   std::string_view organization_name;
   const absl::StatusOr<const Organization*> organization = FindOrganization(call.organization);
   if (organization.ok()) organization_name = (*organization)->name;
   absl::StatusOr<std::shared_ptr<const Message>> request = absl::UnknownError("not parsed");
-  if (draining_) {
-    ErrorDetails details;
-    details.retry_after = absl::Seconds(1);
-    refusal.status = MakeError(Reason::kGatewayDraining,
-                               "the gateway is shutting down; ask another replica", details);
-  } else if (others >= options_.max_concurrent_calls) {
-    ErrorDetails details;
-    details.retry_after = absl::Seconds(1);
-    refusal.status =
-        MakeError(Reason::kGatewayOverloaded, "the gateway has too many calls in hand", details);
-  } else if (!organization.ok()) {
-    refusal.status = organization.status();
-  } else {
+  const absl::StatusOr<client::Priority> priority = PriorityOf(call.priority);
+  const std::string caller = CallerOfPeer(call.peer);
+  refusal.status = CheckRoom(others, queued);
+  if (refusal.status.ok()) refusal.status = organization.status();
+  if (refusal.status.ok()) refusal.status = priority.status();
+  if (refusal.status.ok()) {
     request = Parse(call);
     refusal.status = request.status();
-    if (request.ok()) refusal.status = client::ValidateRequest(*call.method, **request);
   }
+  if (refusal.status.ok()) refusal.status = client::ValidateRequest(*call.method, **request);
+  if (refusal.status.ok()) refusal.status = ChargeCaller(caller);
   if (!refusal.status.ok()) return Finish(call, organization_name, std::move(refusal), done);
 
   auto running = std::make_shared<Running>();
@@ -138,6 +144,7 @@ void Engine::Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done
   running->request = *std::move(request);
   running->context.deadline = OwnDeadline(call);
   running->context.traceparent = call.traceparent;
+  running->context.turn = {.priority = *priority, .caller = caller};
   running->call = std::move(call);
   running->done = std::move(done);
   const std::shared_ptr<OngoingCall::Strand>& strand = ongoing->strand_;
@@ -172,6 +179,7 @@ asio::awaitable<void> Engine::Run(std::shared_ptr<Running> running) {
 void Engine::Finish(const IncomingCall& call, std::string_view organization, Answer answer,
                     const Done& done) {
   in_flight_.fetch_sub(1);
+  queued_bytes_.fetch_sub(static_cast<int64_t>(call.request.size()));
   if (draining_) {
     const std::lock_guard lock(idle_mutex_);
     idle_.notify_all();
@@ -207,6 +215,34 @@ void Engine::Drain(absl::Duration grace) {
 
 // ---- Its steps
 // ----------------------------------------------------------------------------------------------------
+
+absl::Status Engine::CheckRoom(int64_t others, int64_t queued_bytes) const {
+  ErrorDetails details;
+  details.retry_after = absl::Seconds(1);
+  if (draining_) {
+    return MakeError(Reason::kGatewayDraining, "the gateway is shutting down; ask another replica",
+                     details);
+  }
+  if (others >= options_.max_concurrent_calls) {
+    return MakeError(Reason::kGatewayOverloaded, "the gateway has too many calls in hand", details);
+  }
+  if (queued_bytes > options_.max_queued_bytes) {
+    return MakeError(Reason::kGatewayOverloaded, "the gateway has too many bytes in hand", details);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Engine::ChargeCaller(const std::string& caller) {
+  const std::optional<client::MonotonicDuration> wait = caller_limits_.Take(caller, clock_.Now());
+  if (!wait) return absl::OkStatus();
+  metrics_.CallerQuotaExhausted();
+  ErrorDetails details;
+  details.retry_after = absl::FromChrono(*wait);
+  return MakeError(Reason::kCallerQuotaExhausted,
+                   absl::StrCat("this caller's quota (", options_.callers.requests_per_second,
+                                " calls/s) is spent; come back later"),
+                   details);
+}
 
 absl::StatusOr<const Engine::Organization*> Engine::FindOrganization(
     const std::vector<std::string>& names) const {

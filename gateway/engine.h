@@ -23,6 +23,7 @@
 #include "client/method_table.h"
 #include "client/upstream.h"
 #include "gateway/call_log.h"
+#include "gateway/caller_limits.h"
 #include "gateway/metrics.h"
 
 namespace semaphore::gateway {
@@ -33,6 +34,7 @@ struct IncomingCall {
   std::string request;                    // the encoded request message
   std::vector<std::string> organization;  // every x-semaphore-organization that was sent
   std::string cache_control;
+  std::string priority;  // x-priority
   std::string traceparent;
   std::string request_id;  // the caller's own x-request-id; may be empty
   std::string peer;
@@ -71,6 +73,8 @@ class Engine {
     absl::Duration default_deadline = absl::Seconds(60);  // for callers that give none
     absl::Duration max_deadline = absl::Minutes(10);
     int64_t max_concurrent_calls = 10000;
+    int64_t max_queued_bytes = 256 << 20;  // of request messages in hand
+    CallerLimits::Options callers = {};
   };
 
   struct Organization {
@@ -105,6 +109,9 @@ class Engine {
   absl::StatusOr<const Organization*> FindOrganization(const std::vector<std::string>& names) const;
   absl::StatusOr<std::shared_ptr<const google::protobuf::Message>> Parse(
       const IncomingCall& call) const;
+  // Whether there is room for one more call in this process; `others` are in hand.
+  absl::Status CheckRoom(int64_t others, int64_t queued_bytes) const;
+  absl::Status ChargeCaller(const std::string& caller);
   client::MonotonicTime OwnDeadline(const IncomingCall& call) const;
   boost::asio::awaitable<void> Run(std::shared_ptr<Running> running);
   void Finish(const IncomingCall& call, std::string_view organization, Answer answer,
@@ -118,6 +125,8 @@ class Engine {
   CallLog& call_log_;
   std::atomic<bool> draining_ = false;
   std::atomic<int64_t> in_flight_ = 0;
+  std::atomic<int64_t> queued_bytes_ = 0;
+  CallerLimits caller_limits_;
   std::mutex idle_mutex_;
   std::condition_variable idle_;  // told under idle_mutex_ when a call ends while draining
 };

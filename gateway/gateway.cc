@@ -12,10 +12,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "client/budget.h"
+#include "client/circuit_breaker.h"
 #include "client/dns_resolver.h"
 #include "client/error.h"
 #include "client/https_client.h"
+#include "client/local_budget.h"
 #include "client/method_table.h"
 #include "client/upstream.h"
 #include "gateway/admin_server.h"
@@ -41,6 +42,10 @@ const std::vector<std::string> kFailureCauses = {"none",     "dns",       "conne
 const std::vector<std::string> kRetryReasons = {"connection", "unavailable", "rate_limited",
                                                 "error"};
 
+// In the order of client::Priority and of client::CircuitBreaker::State.
+const std::vector<std::string> kPriorityWords = {"interactive", "batch", "collector"};
+const std::vector<std::string> kCircuitWords = {"closed", "open", "half_open"};
+
 // A uniform number in [0, 1), for jitter.
 double RandomShare() {
   thread_local std::minstd_rand generator{std::random_device{}()};
@@ -58,6 +63,8 @@ Metrics::Options MetricsOptions(const client::MethodTable& table, const Config& 
   }
   options.failure_causes = kFailureCauses;
   options.retry_reasons = kRetryReasons;
+  options.priorities = kPriorityWords;
+  options.circuit_states = kCircuitWords;
   options.build_info = {{"version", kVersion}};
   return options;
 }
@@ -100,7 +107,7 @@ class IoThreads {
 struct OrganizationParts {
   std::unique_ptr<TokenSource> token;
   std::unique_ptr<client::HttpsClient> http;
-  std::unique_ptr<client::Budget> budget;
+  std::unique_ptr<client::LocalBudget> budget;
   std::unique_ptr<client::Upstream> upstream;
 };
 
@@ -164,7 +171,10 @@ absl::Status Gateway::Parts::Start() {
   const Engine::Options options{
       .default_deadline = absl::FromChrono(config.limits.default_deadline),
       .max_deadline = absl::FromChrono(config.limits.max_deadline),
-      .max_concurrent_calls = config.limits.max_concurrent_calls};
+      .max_concurrent_calls = config.limits.max_concurrent_calls,
+      .max_queued_bytes = config.limits.max_queued_bytes,
+      .callers = {.requests_per_second = config.callers.requests_per_second,
+                  .burst = static_cast<int>(config.callers.burst)}};
   engine = std::make_unique<Engine>(options, upstream_io->context().get_executor(), rows, clock,
                                     *metrics, *call_log);
 
@@ -222,10 +232,17 @@ absl::Status Gateway::Parts::StartOrganization(size_t index) {
   if (!https.ok()) return https.status();
   parts.http = *std::move(https);
 
-  const client::Budget::Options budget{.requests_per_second = config.upstream.requests_per_second,
-                                       .burst = static_cast<int>(config.upstream.burst),
-                                       .max_wait = absl::FromChrono(config.upstream.max_wait)};
-  parts.budget = std::make_unique<client::Budget>(budget, clock, client::SleepUntil);
+  client::LocalBudget::Options budget;
+  budget.requests_per_second = config.upstream.requests_per_second;
+  budget.burst = static_cast<int>(config.upstream.burst);
+  budget.max_in_flight = static_cast<size_t>(config.upstream.max_in_flight);
+  budget.max_wait = absl::FromChrono(config.upstream.max_wait);
+  budget.waited = [this, index](client::Priority priority, absl::Duration duration) {
+    metrics->BudgetWaited(index, static_cast<size_t>(priority),
+                          absl::ToChronoNanoseconds(duration));
+  };
+  parts.budget = std::make_unique<client::LocalBudget>(
+      std::move(budget), clock, upstream_io->context().get_executor(), client::SleepUntil);
 
   client::Upstream::Options options;
   options.organization = config_row.name;
@@ -259,6 +276,10 @@ client::UpstreamObserver Gateway::Parts::Observer(size_t organization) {
     const auto found = std::find(kRetryReasons.begin(), kRetryReasons.end(), reason);
     metrics->UpstreamRetried(organization, found - kRetryReasons.begin());
   };
+  observer.circuit = [this, organization](client::CircuitBreaker::State state) {
+    log.Warning("circuit", {{"organization", config.organizations[organization].name},
+                            {"state", kCircuitWords[static_cast<size_t>(state)]}});
+  };
   observer.drift = [this](const client::MethodSpec& method, const client::Drift& drift) {
     metrics->UnknownFields(method.index, drift.unknown_fields);
     metrics->UnknownEnumWords(method.index, drift.unknown_words);
@@ -272,14 +293,24 @@ Metrics::UpstreamState Gateway::Parts::StateOf(size_t organization) {
   parts.http->CloseExpired();
   parts.upstream->job_logs().Expire(clock.Now());
   const client::HttpsClient::Statistics http = parts.http->Stats();
-  const client::Budget::Stats budget = parts.budget->GetStats();
+  const client::LocalBudget::Stats budget = parts.budget->GetStats();
+  const client::Upstream::Health health = parts.upstream->GetHealth();
   return {.requests_in_flight = static_cast<int64_t>(http.requests_in_flight),
           .connections_idle = static_cast<int64_t>(http.connections_idle),
           .connections_active = static_cast<int64_t>(http.connections_in_use),
           .full_handshakes = http.handshakes_full,
           .resumed_handshakes = http.handshakes_resumed,
           .budget_tokens = budget.tokens,
-          .budget_rejections = budget.rejections};
+          .budget_capacity = static_cast<double>(budget.burst),
+          .budget_rate = budget.rate,
+          .budget_waiting = {budget.waiting.begin(), budget.waiting.end()},
+          .budget_rejections = {budget.rejections.begin(), budget.rejections.end()},
+          .throttled = budget.throttled,
+          .circuit_state = static_cast<size_t>(health.circuit),
+          .circuit_rejections = health.circuit_stats.rejections,
+          .circuit_openings = health.circuit_stats.openings,
+          .retries_available = health.retries_available,
+          .retries_refused = health.retry_stats.refused};
 }
 
 std::vector<std::string> Gateway::Parts::NotReadyBecause() {

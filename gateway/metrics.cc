@@ -106,6 +106,7 @@ struct Metrics::Families {
     std::string name;
     std::vector<RouteChildren> routes;
     std::vector<Counter*> retries;  // by reason
+    std::vector<Histogram*> waits;  // by priority
     UpstreamSource source;          // guarded by sources_mutex
   };
 
@@ -117,9 +118,13 @@ struct Metrics::Families {
   Family<Counter>& failures;
   Family<Histogram>& duration;
   Family<Counter>& retries;
+  Family<Histogram>& waits;
+  Counter& quota_rejections;
   Family<Counter>& unknown_fields;
   Family<Counter>& unknown_enum_words;
 
+  const std::vector<std::string> priorities;
+  const std::vector<std::string> circuit_states;
   std::vector<Route> routes;
   std::vector<MethodChildren> methods;
   std::vector<OrganizationChildren> organizations;
@@ -162,12 +167,20 @@ Metrics::Families::Families(const Options& options)
                                "reply or failure, in seconds.")),
       retries(CounterFamily(registry, "semaphoreci_gateway_upstream_retries_total",
                             "Attempts repeated against the Semaphore API, by reason.")),
+      waits(HistogramFamily(registry, "semaphoreci_gateway_upstream_budget_wait_seconds",
+                            "Time that requests to the Semaphore API waited for their turn, by "
+                            "class of caller, in seconds.")),
+      quota_rejections(CounterFamily(registry, "semaphoreci_gateway_caller_quota_rejections_total",
+                                     "Calls refused because their caller's quota was spent.")
+                           .Add({})),
       unknown_fields(CounterFamily(registry, "semaphoreci_gateway_unknown_fields_total",
                                    "Fields in replies of the Semaphore API that this release does "
                                    "not know (schema drift).")),
       unknown_enum_words(CounterFamily(registry, "semaphoreci_gateway_unknown_enum_words_total",
                                        "Enum words in replies of the Semaphore API that this "
                                        "release does not know (schema drift).")),
+      priorities(options.priorities),
+      circuit_states(options.circuit_states),
       routes(options.routes) {
   for (const Method& method : options.methods) AddMethod(method);
   for (const std::string& organization : options.organizations) {
@@ -207,6 +220,10 @@ void Metrics::Families::AddOrganization(const Options& options, const std::strin
   for (const std::string& reason : options.retry_reasons) {
     children.retries.push_back(
         &retries.Add({{"organization", children.name}, {"reason", CleanLabelValue(reason)}}));
+  }
+  for (const std::string& priority : options.priorities) {
+    children.waits.push_back(
+        &waits.Add({{"organization", children.name}, {"class", priority}}, kCallSeconds));
   }
   for (const Route& route : routes) {
     const prometheus::Labels labels = {{"organization", children.name},
@@ -249,8 +266,33 @@ std::vector<MetricFamily> Metrics::Families::CollectUpstream() const {
               "Requests that the budget for the Semaphore API would let through at once.",
               MetricType::Gauge),
       Declare("semaphoreci_gateway_upstream_budget_rejections_total",
-              "Calls refused because the budget for the Semaphore API was spent.",
+              "Requests refused because the budget for the Semaphore API was spent, by class of "
+              "caller.",
               MetricType::Counter),
+      Declare("semaphoreci_gateway_upstream_budget_capacity",
+              "The most requests that the budget for the Semaphore API lets through at once.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_upstream_budget_rate",
+              "Requests per second to the Semaphore API in force: the configured rate, less while "
+              "it throttles, 0 while it asked for a pause.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_upstream_budget_waiting",
+              "Requests to the Semaphore API that wait for their turn, by class of caller.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_upstream_throttled_total",
+              "Replies in which the Semaphore API asked for fewer requests (429, 503).",
+              MetricType::Counter),
+      Declare("semaphoreci_gateway_upstream_circuit_state",
+              "1 for the state of the circuit breaker before the Semaphore API, 0 for the others.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_upstream_circuit_rejections_total",
+              "Requests not made because the circuit breaker was open.", MetricType::Counter),
+      Declare("semaphoreci_gateway_upstream_circuit_openings_total",
+              "Times that the circuit breaker opened.", MetricType::Counter),
+      Declare("semaphoreci_gateway_upstream_retry_budget_tokens",
+              "Retries that the retry budget would allow at once.", MetricType::Gauge),
+      Declare("semaphoreci_gateway_upstream_retry_budget_refusals_total",
+              "Retries not made because the retry budget was spent.", MetricType::Counter),
       Declare("semaphoreci_gateway_log_lines_dropped_total",
               "Log lines lost because standard error did not take them fast enough.",
               MetricType::Counter)};
@@ -267,9 +309,26 @@ std::vector<MetricFamily> Metrics::Families::CollectUpstream() const {
     AddSample(&out[2], {of, {"resumed", "false"}}, count(state.full_handshakes));
     AddSample(&out[2], {of, {"resumed", "true"}}, count(state.resumed_handshakes));
     AddSample(&out[3], {of}, state.budget_tokens);
-    AddSample(&out[4], {of}, count(state.budget_rejections));
+    AddSample(&out[5], {of}, state.budget_capacity);
+    AddSample(&out[6], {of}, state.budget_rate);
+    for (size_t i = 0; i < priorities.size(); ++i) {
+      const prometheus::ClientMetric::Label priority{"class", priorities[i]};
+      const auto at = [i](const std::vector<uint64_t>& counts) {
+        return i < counts.size() ? static_cast<double>(counts[i]) : 0;
+      };
+      AddSample(&out[4], {of, priority}, at(state.budget_rejections));
+      AddSample(&out[7], {of, priority}, at(state.budget_waiting));
+    }
+    AddSample(&out[8], {of}, count(state.throttled));
+    for (size_t i = 0; i < circuit_states.size(); ++i) {
+      AddSample(&out[9], {of, {"state", circuit_states[i]}}, state.circuit_state == i ? 1 : 0);
+    }
+    AddSample(&out[10], {of}, count(state.circuit_rejections));
+    AddSample(&out[11], {of}, count(state.circuit_openings));
+    AddSample(&out[12], {of}, state.retries_available);
+    AddSample(&out[13], {of}, count(state.retries_refused));
   }
-  if (log_drops) AddSample(&out[5], {}, static_cast<double>(log_drops()));
+  if (log_drops) AddSample(&out[14], {}, static_cast<double>(log_drops()));
   std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
   return out;
 }
@@ -311,6 +370,15 @@ void Metrics::UpstreamRetried(size_t organization, size_t reason) {
   const std::vector<Counter*>& retries = families_->organizations[organization].retries;
   if (reason < retries.size()) retries[reason]->Increment();
 }
+
+void Metrics::BudgetWaited(size_t organization, size_t priority,
+                           std::chrono::nanoseconds duration) {
+  if (organization >= families_->organizations.size()) return;
+  const std::vector<Histogram*>& waits = families_->organizations[organization].waits;
+  if (priority < waits.size()) waits[priority]->Observe(Seconds(duration));
+}
+
+void Metrics::CallerQuotaExhausted() { families_->quota_rejections.Increment(); }
 
 void Metrics::UnknownFields(size_t method, uint64_t count) {
   if (method >= families_->methods.size()) return;

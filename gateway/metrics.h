@@ -39,6 +39,8 @@ class Metrics {
     std::vector<Route> routes;
     std::vector<std::string> failure_causes;  // in the order of client::HttpCause, for one
     std::vector<std::string> retry_reasons;
+    std::vector<std::string> priorities;  // classes of callers, in the order of client::Priority
+    std::vector<std::string> circuit_states;        // in the order of client::CircuitBreaker::State
     std::map<std::string, std::string> build_info;  // labels: version, revision, …
   };
 
@@ -51,7 +53,16 @@ class Metrics {
     uint64_t full_handshakes = 0;
     uint64_t resumed_handshakes = 0;
     double budget_tokens = 0;
-    uint64_t budget_rejections = 0;
+    double budget_capacity = 0;
+    double budget_rate = 0;                // requests per second; 0: paused
+    std::vector<uint64_t> budget_waiting;  // by class, as all below
+    std::vector<uint64_t> budget_rejections;
+    uint64_t throttled = 0;
+    size_t circuit_state = 0;  // in the order of Options::circuit_states
+    uint64_t circuit_rejections = 0;
+    uint64_t circuit_openings = 0;
+    double retries_available = 0;
+    uint64_t retries_refused = 0;
   };
   using UpstreamSource = std::function<UpstreamState()>;
   using CountSource = std::function<uint64_t()>;
@@ -72,6 +83,8 @@ class Metrics {
   void UpstreamFailed(size_t organization, size_t route, size_t cause,
                       std::chrono::nanoseconds duration);
   void UpstreamRetried(size_t organization, size_t reason);
+  void BudgetWaited(size_t organization, size_t priority, std::chrono::nanoseconds duration);
+  void CallerQuotaExhausted();
 
   // Schema drift in the replies of a method.
   void UnknownFields(size_t method, uint64_t count);

@@ -114,6 +114,7 @@ class Front {
     call.request = ToString(*request);
     call.organization = All(*context, "x-semaphore-organization");
     call.cache_control = First(*context, "cache-control");
+    call.priority = First(*context, "x-priority");
     call.traceparent = First(*context, "traceparent");
     call.request_id = First(*context, "x-request-id");
     call.peer = context->peer();

@@ -25,9 +25,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "client/budget.h"
 #include "client/clock.h"
 #include "client/error.h"
+#include "client/local_budget.h"
 #include "client/method_table.h"
 #include "client/string_view.h"
 #include "client/upstream.h"
@@ -182,7 +182,8 @@ class Runner {
   CallResult Call(const MethodSpec& spec, std::shared_ptr<const Message> request, HttpClient& http,
                   Drift& drift) {
     asio::io_context context;
-    Budget budget({.requests_per_second = 1000, .burst = 1000}, clock_, NoSleep);
+    LocalBudget budget({.requests_per_second = 1000, .burst = 1000}, clock_, context.get_executor(),
+                       NoSleep);
     Upstream::Options options;
     options.organization = "acme";
     options.host = "acme.example";
@@ -195,10 +196,11 @@ class Runner {
       drift.unknown_words += seen.unknown_words;
     };
     const auto upstream = *Upstream::Create(std::move(options), table_, http, budget, clock_);
-    std::future<CallResult> future = asio::co_spawn(
-        asio::make_strand(context),
-        upstream->Call(spec, std::move(request), {clock_.Now() + std::chrono::seconds(60), ""}),
-        asio::use_future);
+    std::future<CallResult> future =
+        asio::co_spawn(asio::make_strand(context),
+                       upstream->Call(spec, std::move(request),
+                                      {.deadline = clock_.Now() + std::chrono::seconds(60)}),
+                       asio::use_future);
     context.run();
     return future.get();
   }

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "client/local_budget.h"
 #include "client/upstream.h"
 #include "tests/client/fake_clock.h"
 #include "tests/client/fake_http_client.h"
@@ -31,6 +32,9 @@ class UpstreamFixture : public testing::Test {
     options.token = [this] { return token_; };
     options.random = [this] { return random_; };
     options.sleeper = [this](MonotonicTime until) { return Sleep(until); };
+    // Rows of failures are not to tire it; upstream_health_test.cc is about that.
+    options.circuit.min_volume = 1'000'000;
+    options.retries.reserve = 1'000'000;
     options.observer.attempt = [this](const UpstreamObserver::Attempt& attempt) {
       observed_.push_back(attempt.http_status);
     };
@@ -54,15 +58,16 @@ class UpstreamFixture : public testing::Test {
     const MethodSpec& spec = Method(method);
     CallResult result;
     result.status = absl::UnknownError("the call did not end");
-    boost::asio::io_context context;
-    boost::asio::co_spawn(context,
+    boost::asio::co_spawn(context_,
                           upstream_->Call(spec, RequestOf(spec, request),
-                                          CallContext{clock_.Now() + within, traceparent_}),
+                                          CallContext{.deadline = clock_.Now() + within,
+                                                      .traceparent = traceparent_}),
                           [&result](std::exception_ptr exception, CallResult done) {
                             EXPECT_EQ(exception, nullptr);
                             result = std::move(done);
                           });
-    context.run();
+    context_.restart();
+    context_.run();
     return result;
   }
 
@@ -82,6 +87,7 @@ class UpstreamFixture : public testing::Test {
   }
 
   FakeClock clock_;
+  boost::asio::io_context context_;
   FakeHttpClient http_;
   absl::StatusOr<std::string> token_ = "CANARY-token";
   double random_ = 0.5;
@@ -91,9 +97,10 @@ class UpstreamFixture : public testing::Test {
   std::vector<int> observed_;
   std::vector<std::string> retries_;
   Drift drift_;
-  Budget budget_{{.requests_per_second = 1000000, .burst = 1000},
-                 clock_,
-                 [this](MonotonicTime until) { return Sleep(until); }};
+  LocalBudget budget_{{.requests_per_second = 1000000, .burst = 1000},
+                      clock_,
+                      context_.get_executor(),
+                      [this](MonotonicTime until) { return Sleep(until); }};
   std::unique_ptr<Upstream> upstream_;
 };
 

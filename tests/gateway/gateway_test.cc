@@ -63,6 +63,7 @@ class GatewayTest : public testing::Test {
     config_.admin = {"127.0.0.1", 0};
     config_.upstream.requests_per_second = 100000;
     config_.upstream.burst = 100000;
+    config_.callers.requests_per_second = 0;
   }
 
   void Serve() {
@@ -357,6 +358,40 @@ TEST_F(GatewayTest, RefusesAtOnceWhatTheBudgetCannotServeInTime) {
   EXPECT_EQ(ReasonOf(status), "UPSTREAM_BUDGET_EXHAUSTED");
   EXPECT_GT(DetailOf<google::rpc::RetryInfo>(status).retry_delay().seconds(), 10);
   EXPECT_EQ(upstream_->Requests().size(), 1);
+}
+
+TEST_F(GatewayTest, OneCallersQuotaIsItsOwnAndRefusalsSayWhenToComeBack) {
+  config_.callers = {.requests_per_second = 0.01, .burst = 1};
+  Serve();
+  EXPECT_TRUE(GetDonePipeline().ok());
+  const grpc::Status status = GetDonePipeline();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(ReasonOf(status), "CALLER_QUOTA_EXHAUSTED");
+  EXPECT_GT(DetailOf<google::rpc::RetryInfo>(status).retry_delay().seconds(), 10);
+  EXPECT_EQ(upstream_->Requests().size(), 1);
+}
+
+TEST_F(GatewayTest, APriorityThatDoesNotExistIsRefused) {
+  Serve();
+  for (const char* priority : {"batch", "interactive"}) {
+    grpc::ClientContext context;
+    context.AddMetadata("x-priority", priority);
+    v1::Pipeline pipeline;
+    EXPECT_TRUE(GetPipeline(upstream_->ids().done_pipeline, pipeline, context).ok());
+  }
+  grpc::ClientContext context;
+  context.AddMetadata("x-priority", "urgent");
+  v1::Pipeline pipeline;
+  const grpc::Status status = GetPipeline(upstream_->ids().done_pipeline, pipeline, context);
+  EXPECT_EQ(ReasonOf(status), "INVALID_FIELD");
+  EXPECT_EQ(DetailOf<google::rpc::BadRequest>(status).field_violations(0).field(), "x-priority");
+}
+
+TEST_F(GatewayTest, TooManyBytesInHandAreRefusedCheaply) {
+  config_.limits.max_queued_bytes = 10;
+  Serve();
+  EXPECT_EQ(ReasonOf(GetDonePipeline()), "GATEWAY_OVERLOADED");
+  EXPECT_TRUE(upstream_->Requests().empty());
 }
 
 // ---- Callers that go away

@@ -28,6 +28,8 @@ Metrics::Options SmallOptions() {
   options.routes = {{"GET", "pipelines/:id"}, {"PATCH", "pipelines/:id"}};
   options.failure_causes = {"dns", "tls"};
   options.retry_reasons = {"connect", "status"};
+  options.priorities = {"interactive", "batch"};
+  options.circuit_states = {"closed", "open"};
   options.build_info = {{"version", "0.1.0"}};
   return options;
 }
@@ -132,6 +134,8 @@ TEST(Metrics, SourcesAreAskedAtEachScrape) {
     state.connections_idle = 1;
     state.resumed_handshakes = 7;
     state.budget_tokens = tokens;
+    state.budget_rejections = {4, 9};
+    state.circuit_state = 1;
     return state;
   });
   metrics.SetLogDropsSource([] { return uint64_t{5}; });
@@ -144,6 +148,12 @@ TEST(Metrics, SourcesAreAskedAtEachScrape) {
                       "semaphoreci_gateway_upstream_tls_handshakes_total{organization=\"acme\","
                       "resumed=\"true\"} 7"));
   EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_log_lines_dropped_total 5"));
+  EXPECT_TRUE(HasLine(page,
+                      "semaphoreci_gateway_upstream_budget_rejections_total{organization=\"acme\","
+                      "class=\"batch\"} 9"));
+  EXPECT_TRUE(HasLine(page,
+                      "semaphoreci_gateway_upstream_circuit_state{organization=\"acme\","
+                      "state=\"open\"} 1"));
   tokens = 0.5;
   EXPECT_TRUE(HasLine(metrics.Text(),
                       "semaphoreci_gateway_upstream_budget_tokens{organization=\"acme\"} 0.5"));
@@ -191,7 +201,7 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
     EXPECT_TRUE(ours) << name;
   }
   EXPECT_EQ(typed, with_help);
-  EXPECT_EQ(typed.size(), 22u);
+  EXPECT_EQ(typed.size(), 33u);
 }
 
 TEST(Metrics, CountingAndScrapingAtTheSameTimeLosesNothing) {
