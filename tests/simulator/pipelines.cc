@@ -232,22 +232,26 @@ Reply List(const Service& service, const Call& call) {
   const std::string workflow_id = call.Text("wf_id");
   const std::string branch = call.Text("branch_name");
   const std::string file = call.Text("yml_file_path");
-  std::vector<std::pair<const Pipeline*, PipelineProgress>> matching;
+  const bool by_end = bounds.done_after || bounds.done_before;
+  std::vector<const Pipeline*> matching;
   for (const Pipeline* pipeline : service.world.PipelinesOf(project->id)) {
     if (!workflow_id.empty() && pipeline->workflow->id != workflow_id) continue;
     if (!branch.empty() && pipeline->workflow->branch_name != branch) continue;
     if (!file.empty() && pipeline->File() != file) continue;
     if (pipeline->plan.created_at > call.now) continue;  // of a promotion still being processed
     if (!Within(pipeline->plan.created_at, bounds.created_after, bounds.created_before)) continue;
-    PipelineProgress progress = ProgressAt(pipeline->plan, call.now);
-    if (!Within(progress.done_at, bounds.done_after, bounds.done_before)) continue;
-    matching.emplace_back(pipeline, std::move(progress));
+    if (by_end && !Within(ProgressAt(pipeline->plan, call.now).done_at, bounds.done_after,
+                          bounds.done_before)) {
+      continue;
+    }
+    matching.push_back(pipeline);
   }
   const Page page = PageOf(call, matching.size(), 30, service.options.dialect);
   const Form form{.dialect = service.options.dialect, .listed = true};
   boost::json::array items;
   for (size_t i = page.begin; i < page.end; i++) {
-    items.push_back(PipelineJson(service, *matching[i].first, matching[i].second, form, call.now));
+    const PipelineProgress progress = ProgressAt(matching[i]->plan, call.now);
+    items.push_back(PipelineJson(service, *matching[i], progress, form, call.now));
   }
   Reply reply = JsonReply(items);
   reply.headers.insert(reply.headers.end(), page.headers.begin(), page.headers.end());

@@ -182,19 +182,14 @@ TEST_F(PipelinesTest, APromotedPipelineNamesItsOrigin) {
   EXPECT_EQ(listed.at("triggerer").at("ppl_triggered_by").as_string(), "AUTO_PROMOTION");
 }
 
-TEST_F(PipelinesTest, TenThousandWorkflowsCanBeWalked) {
-  Start({.workflows_per_project = 10'000});
-  std::set<std::string> seen;
-  const std::string path =
-      "/pipelines?yml_file_path=.semaphore%2Fsemaphore.yml&page_size=1000&project_id=" +
-      ids().project + "&page=";
-  for (int page = 1; page <= 10; page++) {
-    const boost::json::value items = client().Get(path + std::to_string(page)).Json();
-    for (const boost::json::value& item : items.as_array()) {
-      seen.emplace(item.at("ppl_id").as_string());
-    }
-  }
-  EXPECT_EQ(seen.size(), 10'000U);
+TEST_F(PipelinesTest, TenThousandWorkflowsCanBeListed) {
+  Start({.projects = 1, .workflows_per_project = 10'000});
+  const TestReply last = client().Get(
+      "/pipelines?yml_file_path=.semaphore%2Fsemaphore.yml&page_size=1&page=10000&project_id=" +
+      ids().project);
+  EXPECT_EQ(last.Header("total"), "10000");
+  EXPECT_EQ(last.Header("page-number"), "10000");
+  EXPECT_EQ(last.Json().at(0).at("ppl_id").as_string(), ids().promoting_pipeline);
 }
 
 TEST_F(PipelinesTest, AHeadIsAnsweredLikeAGetWithoutItsBody) {
