@@ -36,6 +36,8 @@ Api::Api(const SimulatorOptions& options, World& world, Controls& controls)
     : options_(options), service_{.options = options, .world = world}, token_(options.token) {
   AddWorkflowRoutes(api_, service_);
   AddPipelineRoutes(api_, service_);
+  AddPromotionRoutes(api_, service_);
+  AddYamlRoutes(api_, service_);
   AddLogRoutes(api_, service_);
   AddLogStoreRoutes(log_store_, service_);
   AddControlRoutes(control_, controls);

@@ -31,6 +31,7 @@ absl::Status ReadOption(const std::string& option, const std::string& value,
   if (option == "--workflows") {
     return ReadNumber(option, value, 4, 10'000, options.workflows_per_project);
   }
+  if (option == "--promotions") return ReadNumber(option, value, 0, 5'000, options.promotions);
   if (option == "--queue-limit") return ReadNumber(option, value, 0, 1000, options.queue_limit);
   if (option == "--huge-log-bytes") {
     return ReadNumber(option, value, 1024, 512 << 20, options.huge_log_bytes);
@@ -70,6 +71,7 @@ const char kUsage[] =
     "  --seed N               decides every id; 1 unless given\n"
     "  --projects N           2 unless given\n"
     "  --workflows N          per project; 35 unless given\n"
+    "  --promotions N         of the pipeline promoting_pipeline_id; 12 unless given\n"
     "  --queue-limit N        unfinished pipelines allowed per branch and file; 0: no limit\n"
     "  --huge-log-bytes N     size of the log of huge_log_job_id\n"
     "  --certificate-file FILE, --key-file FILE\n"

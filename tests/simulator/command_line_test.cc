@@ -6,9 +6,9 @@ namespace semaphore::simulator {
 namespace {
 
 TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
-  const auto read =
-      ParseCommandLine({"--port", "8443", "--seed=7", "--dialect", "reference", "--token-file=t",
-                        "--ca-out", "ca.pem", "--workflows=50", "--address", "::1"});
+  const auto read = ParseCommandLine({"--port", "8443", "--seed=7", "--dialect", "reference",
+                                      "--token-file=t", "--ca-out", "ca.pem", "--workflows=50",
+                                      "--address", "::1", "--promotions=3000"});
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->options.port, 8443);
   EXPECT_EQ(read->options.seed, 7U);
@@ -17,6 +17,7 @@ TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
   EXPECT_EQ(read->ca_out, "ca.pem");
   EXPECT_EQ(read->options.workflows_per_project, 50);
   EXPECT_EQ(read->options.address, "::1");
+  EXPECT_EQ(read->options.promotions, 3000);
 }
 
 TEST(CommandLineTest, WrongOptionsAreNamed) {
@@ -26,6 +27,7 @@ TEST(CommandLineTest, WrongOptionsAreNamed) {
       {{"--port"}, "--port needs a value"},
       {{"--port", "70000"}, "--port needs a whole number from 0 to 65535"},
       {{"--port", "x"}, "--port needs a whole number from 0 to 65535"},
+      {{"--promotions=5001"}, "--promotions needs a whole number from 0 to 5000"},
       {{"--dialect", "welsh"}, "--dialect needs real or reference"}};
   for (const auto& [arguments, message] : rows) {
     const auto read = ParseCommandLine(arguments);

@@ -46,6 +46,9 @@ inline constexpr absl::Duration kQueuingLength = absl::Seconds(2);
 inline constexpr absl::Duration kEnqueuedLength = absl::Seconds(1);  // of every job
 inline constexpr absl::Duration kStoppingLength = absl::Seconds(2);
 
+// From the triggering of a promotion to the creation of its pipeline.
+inline constexpr absl::Duration kPromotingLength = absl::Seconds(1);
+
 // States and results are the words of the "describe" replies: lower case, jobs in upper case.
 // `result` and `result_reason` are empty until the state is done (finished for jobs).
 struct JobProgress {

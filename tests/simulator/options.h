@@ -34,7 +34,8 @@ struct SimulatorOptions {
 
   int projects = 2;  // 1 to 100, beside an empty and a deleted one
   int workflows_per_project =
-      35;  // 4 to 10000, so that the default page size of 30 does not hold all
+      35;               // 4 to 10000, so that the default page size of 30 does not hold all
+  int promotions = 12;  // 0 to 5000, triggered on ids().promoting_pipeline; a page holds 10
   size_t huge_log_bytes =
       1 << 20;          // size of the reply body for ids().huge_log_job; 1 KiB to 512 MiB
   int queue_limit = 0;  // unfinished pipelines allowed per branch and file; 0: no limit

@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_split.h"
 
 namespace semaphore::simulator {
 namespace {
@@ -31,6 +32,21 @@ std::string DecodeFormText(std::string_view text) {
     }
   }
   return decoded;
+}
+
+// The value of `name="value"` or `name=value` behind a semicolon; empty when there is none.
+std::string Attribute(std::string_view header, std::string_view name) {
+  const std::string start = std::string(name) + "=";
+  size_t found = header.find(start);
+  while (found != std::string_view::npos &&
+         (found == 0 || (header[found - 1] != ';' && header[found - 1] != ' '))) {
+    found = header.find(start, found + 1);
+  }
+  if (found == std::string_view::npos) return {};
+  std::string_view value = header.substr(found + start.size());
+  const bool quoted = value.starts_with('"');
+  if (quoted) value.remove_prefix(1);
+  return std::string(value.substr(0, value.find_first_of(quoted ? "\"" : "; \r\n")));
 }
 
 }  // namespace
@@ -89,6 +105,25 @@ boost::json::object Nest(const Pairs& pairs) {
   return nested;
 }
 
+Pairs ParseMultipart(std::string_view body, std::string_view content_type) {
+  Pairs pairs;
+  const std::string delimiter = "--" + Attribute(content_type, "boundary");
+  if (delimiter.size() == 2) return pairs;
+  const std::vector<std::string> parts = absl::StrSplit(std::string(body), delimiter);
+  // Behind each delimiter a line end, headers, an empty line, the value, and a line end.
+  for (size_t i = 1; i < parts.size() && !parts[i].starts_with("--"); i++) {
+    const size_t head_end = parts[i].find("\r\n\r\n");
+    if (head_end == std::string::npos || !parts[i].ends_with("\r\n")) continue;
+    const std::string head = parts[i].substr(0, head_end);
+    const std::string name = Attribute(head, "name");
+    if (name.empty() || !Attribute(head, "filename").empty()) continue;
+    const size_t begin = head_end + 4;
+    if (begin + 2 > parts[i].size()) continue;
+    pairs.emplace_back(name, parts[i].substr(begin, parts[i].size() - 2 - begin));
+  }
+  return pairs;
+}
+
 std::string_view PathOf(std::string_view target) { return target.substr(0, target.find('?')); }
 
 std::string_view QueryOf(std::string_view target) {
@@ -102,6 +137,8 @@ absl::StatusOr<boost::json::object> ParseParameters(const Request& request) {
   boost::json::object from_body;
   if (type.starts_with("application/x-www-form-urlencoded")) {
     from_body = Nest(ParseForm(request.body));
+  } else if (type.starts_with("multipart/form-data")) {
+    from_body = Nest(ParseMultipart(request.body, request.Header("content-type")));
   } else if (type.starts_with("application/json") && !request.body.empty()) {
     boost::system::error_code error;
     boost::json::value value = boost::json::parse(request.body, error);

@@ -30,8 +30,12 @@ boost::json::object Nest(const Pairs& pairs);
 std::string_view PathOf(std::string_view target);
 std::string_view QueryOf(std::string_view target);
 
-// Query parameters, overridden by those of the body when its Content-Type is JSON or urlencoded;
-// any other body is ignored. An error's message says what is malformed.
+// The fields of a multipart/form-data body; parts that are files, and whatever is no part, are left
+// out. `content_type` names the boundary.
+Pairs ParseMultipart(std::string_view body, std::string_view content_type);
+
+// Query parameters, overridden by those of the body when its Content-Type is JSON, urlencoded or
+// multipart; any other body is ignored. An error's message says what is malformed.
 absl::StatusOr<boost::json::object> ParseParameters(const Request& request);
 
 }  // namespace semaphore::simulator

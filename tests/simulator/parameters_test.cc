@@ -23,6 +23,28 @@ TEST(ParametersTest, BracketsNest) {
       R"({"p":{"A":"1","B":"2"},"k":["x","y"],"a":"2"})");
 }
 
+TEST(ParametersTest, AMultipartBodyGivesItsFieldsWithoutItsFiles) {
+  const std::string body =
+      "preamble\r\n--xYz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\ntwo\r\n"
+      "--xYz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f.txt\"\r\n"
+      "Content-Type: text/plain\r\n\r\nfile\r\n"
+      "--xYz\r\ncontent-disposition: form-data;name=p[B]\r\n\r\n\r\n--xYz--\r\nafter";
+  const Pairs fields = {{"a", "one\r\ntwo"}, {"p[B]", ""}};
+  for (const char* type : {"multipart/form-data; boundary=xYz", "multipart/form-data;boundary=xYz",
+                           "multipart/form-data; charset=utf-8; boundary=\"xYz\""}) {
+    EXPECT_EQ(ParseMultipart(body, type), fields) << type;
+  }
+  EXPECT_TRUE(ParseMultipart(body, "multipart/form-data").empty());
+  EXPECT_TRUE(ParseMultipart("--xYz", "multipart/form-data; boundary=xYz").empty());
+  EXPECT_TRUE(ParseMultipart("--xYz\r\nname=a\r\n\r\n", "x; boundary=xYz").empty());
+  const Request request{.method = "POST",
+                        .target = "/x?a=query",
+                        .headers = {{"content-type", "multipart/form-data; boundary=xYz"}},
+                        .body = body};
+  EXPECT_EQ(boost::json::serialize(*ParseParameters(request)),
+            R"({"a":"one\r\ntwo","p":{"B":""}})");
+}
+
 TEST(ParametersTest, TheBodyOverridesTheQueryAndOtherTypesAreIgnored) {
   Request request{.method = "POST",
                   .target = "/x?a=query&b=query",

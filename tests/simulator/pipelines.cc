@@ -58,18 +58,24 @@ boost::json::object ReferenceJson(const Pipeline& pipeline, const PipelineProgre
   return json;
 }
 
-boost::json::object TriggererJson(const Workflow& workflow, const Form& form) {
+boost::json::object TriggererJson(const Pipeline& pipeline, const Form& form) {
   constexpr std::array<const char*, 4> kTriggers = {"HOOK", "SCHEDULE", "API", "MANUAL_RUN"};
+  constexpr std::array<const char*, 3> kPipelineTriggers = {"WORKFLOW", "PROMOTION",
+                                                            "AUTO_PROMOTION"};
+  const Workflow& workflow = *pipeline.workflow;
   const auto trigger = static_cast<size_t>(workflow.trigger);
+  const auto pipeline_trigger = static_cast<size_t>(pipeline.trigger);
+  const bool automatic = pipeline.trigger == PipelineTrigger::kAutoPromotion;
   return {{"wf_triggered_by", form.Number(static_cast<int>(trigger), kTriggers[trigger])},
           {"wf_triggerer_id", workflow.hook_id},
           {"wf_triggerer_user_id", workflow.requester_id},
           {"wf_triggerer_provider_login", "octocat"},
           {"wf_triggerer_provider_uid", "583231"},
           {"wf_triggerer_provider_avatar", "https://avatars.example/583231"},
-          {"ppl_triggered_by", form.Number(0, "WORKFLOW")},
-          {"ppl_triggerer_id", workflow.id},
-          {"ppl_triggerer_user_id", workflow.requester_id},
+          {"ppl_triggered_by",
+           form.Number(static_cast<int>(pipeline_trigger), kPipelineTriggers[pipeline_trigger])},
+          {"ppl_triggerer_id", pipeline.promotion_of.empty() ? workflow.id : pipeline.promotion_of},
+          {"ppl_triggerer_user_id", automatic ? "" : workflow.requester_id},
           {"workflow_rerun_of", workflow.rerun_of}};
 }
 
@@ -97,7 +103,7 @@ boost::json::object PipelineJson(const Service& service, const Pipeline& pipelin
       {"commit_sha", workflow.commit_sha},
       {"commit_message", resolved ? pipeline.commit_message : ""},
       {"snapshot_id", ""},
-      {"switch_id", pipeline.switch_id},
+      {"switch_id", pipeline.SwitchIdAt(now)},
       {"working_directory", pipeline.working_directory},
       {"yaml_file_name", pipeline.yaml_file_name},
       {"error_description", progress.result_reason == "malformed"
@@ -105,7 +111,7 @@ boost::json::object PipelineJson(const Service& service, const Pipeline& pipelin
                                 : std::string()},
       {"terminate_request", pipeline.plan.stop_asked_at ? "stop" : ""},
       {"terminated_by", pipeline.terminated_by},
-      {"promotion_of", ""},
+      {"promotion_of", pipeline.promotion_of},
       {"partial_rerun_of", ""},
       {"partially_rerun_by", ""},
       {"compile_task_id", ""},
@@ -125,7 +131,7 @@ boost::json::object PipelineJson(const Service& service, const Pipeline& pipelin
                                     {"project_id", workflow.project_id},
                                     {"organization_id", organization},
                                     {"type", form.Number(0, "IMPLICIT")}}},
-      {"triggerer", TriggererJson(workflow, form)}};
+      {"triggerer", TriggererJson(pipeline, form)}};
   AddResult(json, form, progress.result, progress.result_reason);
   return json;
 }
@@ -226,23 +232,26 @@ Reply List(const Service& service, const Call& call) {
   const std::string workflow_id = call.Text("wf_id");
   const std::string branch = call.Text("branch_name");
   const std::string file = call.Text("yml_file_path");
-  std::vector<std::pair<const Pipeline*, PipelineProgress>> matching;
+  const bool by_end = bounds.done_after || bounds.done_before;
+  std::vector<const Pipeline*> matching;
   for (const Pipeline* pipeline : service.world.PipelinesOf(project->id)) {
     if (!workflow_id.empty() && pipeline->workflow->id != workflow_id) continue;
     if (!branch.empty() && pipeline->workflow->branch_name != branch) continue;
-    const std::string directory =
-        pipeline->working_directory.empty() ? "" : pipeline->working_directory + "/";
-    if (!file.empty() && directory + pipeline->yaml_file_name != file) continue;
+    if (!file.empty() && pipeline->File() != file) continue;
+    if (pipeline->plan.created_at > call.now) continue;  // of a promotion still being processed
     if (!Within(pipeline->plan.created_at, bounds.created_after, bounds.created_before)) continue;
-    PipelineProgress progress = ProgressAt(pipeline->plan, call.now);
-    if (!Within(progress.done_at, bounds.done_after, bounds.done_before)) continue;
-    matching.emplace_back(pipeline, std::move(progress));
+    if (by_end && !Within(ProgressAt(pipeline->plan, call.now).done_at, bounds.done_after,
+                          bounds.done_before)) {
+      continue;
+    }
+    matching.push_back(pipeline);
   }
   const Page page = PageOf(call, matching.size(), 30, service.options.dialect);
   const Form form{.dialect = service.options.dialect, .listed = true};
   boost::json::array items;
   for (size_t i = page.begin; i < page.end; i++) {
-    items.push_back(PipelineJson(service, *matching[i].first, matching[i].second, form, call.now));
+    const PipelineProgress progress = ProgressAt(matching[i]->plan, call.now);
+    items.push_back(PipelineJson(service, *matching[i], progress, form, call.now));
   }
   Reply reply = JsonReply(items);
   reply.headers.insert(reply.headers.end(), page.headers.begin(), page.headers.end());

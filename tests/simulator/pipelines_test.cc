@@ -42,8 +42,9 @@ TEST_F(PipelinesTest, ADescriptionHasLowerCaseWordsSpacedTimesAndNumbers) {
 
 TEST_F(PipelinesTest, AListHasUpperCaseWordsSecondsAndNanosAndNames) {
   Start();
-  const boost::json::value json = client().Get("/pipelines?project_id=" + ids().project).Json();
-  const boost::json::value& pipeline = json.at(1);
+  const boost::json::value json =
+      client().Get("/pipelines?page_size=1&page=2&wf_id=" + ids().done_workflow).Json();
+  const boost::json::value& pipeline = json.at(0);
   EXPECT_EQ(pipeline.at("ppl_id").as_string(), ids().done_pipeline);
   EXPECT_EQ(pipeline.at("state").as_string(), "DONE");
   EXPECT_EQ(pipeline.at("result").as_string(), "PASSED");
@@ -127,19 +128,81 @@ TEST_F(PipelinesTest, AnUnknownPipelineIsNotFoundInRawText) {
 TEST_F(PipelinesTest, AListNeedsAProjectOrAWorkflow) {
   Start();
   EXPECT_EQ(client().Get("/pipelines").body, "Not Found");
-  EXPECT_EQ(client().Get("/pipelines?wf_id=" + ids().done_workflow).Header("total"), "1");
+  EXPECT_EQ(client().Get("/pipelines?wf_id=" + ids().running_workflow).Header("total"), "1");
 }
 
 TEST_F(PipelinesTest, FiltersNarrowTheList) {
   Start();
-  const std::string path = "/pipelines?project_id=" + ids().project;
+  const std::string path =
+      "/pipelines?yml_file_path=.semaphore%2Fsemaphore.yml&project_id=" + ids().project;
   const std::string ago = std::to_string(absl::ToUnixSeconds(time_.Now()) - 1500);
   EXPECT_EQ(client().Get(path + "&created_after=" + ago).Header("total"), "2");
   EXPECT_EQ(client().Get(path + "&done_after=" + ago).Header("total"), "1");
   EXPECT_EQ(client().Get(path + "&done_before=" + ago).Header("total"), "33");
   EXPECT_EQ(client().Get(path + "&branch_name=nowhere").Header("total"), "0");
-  EXPECT_EQ(client().Get(path + "&yml_file_path=.semaphore/semaphore.yml").Header("total"), "35");
-  EXPECT_EQ(client().Get(path + "&yml_file_path=semaphore.yml").Header("total"), "0");
+  EXPECT_EQ(client().Get(path).Header("total"), "35");
+}
+
+TEST_F(PipelinesTest, TheFilterByFileComparesTheWholePath) {
+  Start();
+  const std::string path = "/pipelines?wf_id=" + ids().done_workflow + "&yml_file_path=";
+  const std::pair<const char*, const char*> rows[] = {{".semaphore/semaphore.yml", "1"},
+                                                      {".semaphore%2Fstaging.yml", "1"},
+                                                      {"semaphore.yml", "0"},
+                                                      {".semaphore", "0"},
+                                                      {"/.semaphore/semaphore.yml", "0"},
+                                                      {".semaphore/semaphore.ym", "0"}};
+  for (const auto& [file, total] : rows) {
+    EXPECT_EQ(client().Get(path + file).Header("total"), total) << file;
+  }
+}
+
+TEST_F(PipelinesTest, APageOfPipelinesPastTheEndIsTheLastPageAgain) {
+  Start({.promotions = 0});
+  const std::string path = "/pipelines?page_size=20&project_id=" + ids().project;
+  const TestReply last = client().Get(path + "&page=3");
+  const TestReply past = client().Get(path + "&page=50");
+  EXPECT_EQ(past.Header("page-number"), last.Header("total-pages"));
+  EXPECT_EQ(past.Header("link").find("rel=\"next\""), std::string::npos);
+  EXPECT_EQ(client().Get(path + "&page=x").Header("page-number"), "1");
+}
+
+TEST_F(PipelinesTest, APromotedPipelineNamesItsOrigin) {
+  Start();
+  const boost::json::value pipeline = Describe(ids().promoted_pipeline).at("pipeline");
+  EXPECT_EQ(pipeline.at("promotion_of").as_string(), ids().done_pipeline);
+  EXPECT_EQ(pipeline.at("wf_id").as_string(), ids().done_workflow);
+  EXPECT_EQ(pipeline.at("yaml_file_name").as_string(), "staging.yml");
+  EXPECT_EQ(pipeline.at("triggerer").at("ppl_triggered_by").as_int64(), 2);
+  EXPECT_EQ(pipeline.at("triggerer").at("ppl_triggerer_user_id").as_string(), "");
+  EXPECT_EQ(pipeline.at("switch_id").as_string(), "");
+  EXPECT_NE(Describe(ids().done_pipeline).at("pipeline").at("switch_id").as_string(), "");
+  const boost::json::value listed =
+      client().Get("/pipelines?wf_id=" + ids().done_workflow).Json().at(0);
+  EXPECT_EQ(listed.at("triggerer").at("ppl_triggered_by").as_string(), "AUTO_PROMOTION");
+}
+
+TEST_F(PipelinesTest, TenThousandWorkflowsCanBeListed) {
+  Start({.projects = 1, .workflows_per_project = 10'000});
+  const TestReply last = client().Get(
+      "/pipelines?yml_file_path=.semaphore%2Fsemaphore.yml&page_size=1&page=10000&project_id=" +
+      ids().project);
+  EXPECT_EQ(last.Header("total"), "10000");
+  EXPECT_EQ(last.Header("page-number"), "10000");
+  EXPECT_EQ(last.Json().at(0).at("ppl_id").as_string(), ids().promoting_pipeline);
+}
+
+TEST_F(PipelinesTest, AHeadIsAnsweredLikeAGetWithoutItsBody) {
+  Start();
+  const std::string target = "/api/v1alpha/pipelines/" + ids().done_pipeline;
+  ASSERT_EQ(client().Connect(), "");
+  ASSERT_EQ(client().WriteRaw("HEAD " + target +
+                              " HTTP/1.1\r\nHost: localhost\r\nAuthorization: "
+                              "Token simulator-token\r\nConnection: close\r\n\r\n"),
+            "");
+  const std::string reply = client().ReadRaw();
+  EXPECT_TRUE(reply.starts_with("HTTP/1.1 200 ")) << reply;
+  EXPECT_TRUE(reply.ends_with("\r\n\r\n")) << reply;
 }
 
 TEST_F(PipelinesTest, ARangeThatEndsBeforeItStartsIsRefusedWithAJsonString) {

@@ -19,6 +19,8 @@ struct Service {
 
 void AddWorkflowRoutes(Router& router, Service& service);
 void AddPipelineRoutes(Router& router, Service& service);
+void AddPromotionRoutes(Router& router, Service& service);
+void AddYamlRoutes(Router& router, Service& service);
 void AddLogRoutes(Router& router, Service& service);
 
 // The log store that self-hosted logs are handed over to; it is asked without an API token.

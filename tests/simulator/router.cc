@@ -52,7 +52,7 @@ Reply Router::Answer(const Request& request, absl::Time now) const {
   const std::string path(PathOf(request.target));
   const std::vector<std::string> segments = SegmentsOf(path);
   for (const Route& route : routes_) {
-    if (route.method != request.method) continue;
+    if (route.method != (request.method == "HEAD" ? "GET" : request.method)) continue;
     auto path_parameters = Match(route.segments, segments);
     if (!path_parameters) continue;
     Call call{.request = request,

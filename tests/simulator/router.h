@@ -47,6 +47,7 @@ class Router {
   void Add(std::string method, std::string_view pattern, Handler handler,
            BodyReading reading = BodyReading::kParameters);
 
+  // A HEAD is answered like a GET; whoever sends the reply leaves out its body.
   Reply Answer(const Request& request, absl::Time now) const;
 
  private:

@@ -23,6 +23,9 @@ absl::Status Check(const SimulatorOptions& options) {
   if (options.projects * options.workflows_per_project > 50'000) {
     return absl::InvalidArgumentError("there must be at most 50000 workflows in all projects");
   }
+  if (options.promotions < 0 || options.promotions > 5'000) {
+    return absl::InvalidArgumentError("the number of promotions must be 0 to 5000");
+  }
   if (options.huge_log_bytes < 1024 || options.huge_log_bytes > (512U << 20)) {
     return absl::InvalidArgumentError("the huge log must have 1 KiB to 512 MiB");
   }

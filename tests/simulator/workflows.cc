@@ -1,4 +1,5 @@
-// GET and POST /plumber-workflows, GET /plumber-workflows/:id (facts, section 5.1).
+// GET and POST /plumber-workflows, GET /plumber-workflows/:id and its reschedule and terminate
+// (facts, section 5.1).
 #include <array>
 #include <optional>
 #include <string>
@@ -118,6 +119,20 @@ std::optional<std::vector<std::pair<std::string, std::string>>> ParametersOf(con
   return parameters;
 }
 
+constexpr char kQueueIsFull[] = "Limit of queuing pipelines reached";
+
+struct Queue {
+  std::string project_id;
+  std::string branch_name;
+  std::string pipeline_file;
+};
+
+bool IsFull(const Queue& queue, const Service& service, absl::Time now) {
+  const int limit = service.options.queue_limit;
+  return limit > 0 && service.world.QueueLength(queue.project_id, queue.branch_name,
+                                                queue.pipeline_file, now) >= limit;
+}
+
 // A `request_token` is ignored like any other unknown parameter: each call makes a new workflow.
 Reply Run(Service& service, const Call& call) {
   RunRequest run{.project_id = call.Text("project_id"),
@@ -136,10 +151,11 @@ Reply Run(Service& service, const Call& call) {
   auto parameters = ParametersOf(call);
   if (!parameters) return JsonStringReply(400, "Invalid argument");
   run.parameters = *std::move(parameters);
-  if (service.options.queue_limit > 0 &&
-      service.world.QueueLength(run.project_id, BranchNameOf(run.reference), run.pipeline_file,
-                                call.now) >= service.options.queue_limit) {
-    return JsonStringReply(400, "Limit of queuing pipelines reached");
+  const Queue queue{.project_id = run.project_id,
+                    .branch_name = BranchNameOf(run.reference),
+                    .pipeline_file = run.pipeline_file};
+  if (IsFull(queue, service, call.now)) {
+    return JsonStringReply(400, kQueueIsFull);
   }
   const Workflow* workflow = service.world.Run(run, call.now);
   if (workflow == nullptr) return JsonStringReply(500, "Internal error");
@@ -147,6 +163,45 @@ Reply Run(Service& service, const Call& call) {
                            {"pipeline_id", workflow->initial_pipeline_id}};
   if (service.options.dialect == Dialect::kReference) json["hook_id"] = workflow->hook_id;
   return JsonReply(json);
+}
+
+// Unlike all others, this call puts its errors into an object.
+Reply RerunError(const char* code, const char* message) {
+  Reply reply = JsonReply(boost::json::object{{"code", code}, {"message", message}});
+  reply.status = 400;
+  return reply;
+}
+
+// The token is looked for among the reruns of all workflows.
+Reply Rerun(Service& service, const Call& call) {
+  const Workflow* original = service.world.FindWorkflow(call.InPath("workflow_id"));
+  if (original == nullptr) return RawTextReply(404, "Not Found");
+  const std::string token = call.Text("request_token");
+  if (token.empty()) {
+    return JsonStringReply(400, "Missing required post parameter request_token.");
+  }
+  const Workflow* rerun = service.world.FindRerun(token);
+  if (rerun == nullptr) {
+    const Pipeline* initial = service.world.FindPipeline(original->initial_pipeline_id);
+    const Queue queue{.project_id = original->project_id,
+                      .branch_name = original->branch_name,
+                      .pipeline_file = initial->File()};
+    if (IsFull(queue, service, call.now)) {
+      return RerunError("RESOURCE_EXHAUSTED", kQueueIsFull);
+    }
+    rerun = service.world.Rerun(original->id, token, call.now);
+  }
+  if (rerun == nullptr) return RerunError("INTERNAL", "Internal error");
+  return JsonReply(
+      boost::json::object{{"wf_id", rerun->id}, {"ppl_id", rerun->initial_pipeline_id}});
+}
+
+Reply Stop(Service& service, const Call& call) {
+  const std::string& workflow_id = call.InPath("workflow_id");
+  if (service.world.FindWorkflow(workflow_id) == nullptr) return RawTextReply(404, "Not Found");
+  const int count = service.world.StopWorkflow(workflow_id, call.now);
+  if (service.options.dialect == Dialect::kReference) return PlugReply(200, "");
+  return JsonStringReply(200, "Termination started for " + std::to_string(count) + " pipelines.");
 }
 
 }  // namespace
@@ -157,6 +212,10 @@ void AddWorkflowRoutes(Router& router, Service& service) {
   router.Add("POST", root, [&service](const Call& call) { return Run(service, call); });
   router.Add("GET", root + "/:workflow_id",
              [&service](const Call& call) { return Describe(service, call); });
+  router.Add("POST", root + "/:workflow_id/reschedule",
+             [&service](const Call& call) { return Rerun(service, call); });
+  router.Add("POST", root + "/:workflow_id/terminate",
+             [&service](const Call& call) { return Stop(service, call); });
 }
 
 }  // namespace semaphore::simulator

@@ -273,6 +273,97 @@ TEST_F(WorkflowsTest, ARunIsRefusedWithAJsonString) {
   EXPECT_EQ(third.body, R"("Limit of queuing pipelines reached")");
 }
 
+TEST_F(WorkflowsTest, ARerunIsAWorkflowOfItsOwnOnTheSameCommit) {
+  Start();
+  const TestReply reply = client().PostForm(
+      "/plumber-workflows/" + ids().failed_workflow + "/reschedule", "request_token=first");
+  ASSERT_EQ(reply.status, 200) << reply.body;
+  const boost::json::value ids_of_rerun = reply.Json();
+  const std::string id(ids_of_rerun.at("wf_id").as_string());
+  const boost::json::value original =
+      client().Get("/plumber-workflows/" + ids().failed_workflow).Json().at("workflow");
+  const boost::json::value rerun = client().Get("/plumber-workflows/" + id).Json().at("workflow");
+  EXPECT_EQ(rerun.at("rerun_of").as_string(), ids().failed_workflow);
+  EXPECT_EQ(rerun.at("initial_ppl_id"), ids_of_rerun.at("ppl_id"));
+  EXPECT_EQ(rerun.at("commit_sha"), original.at("commit_sha"));
+  EXPECT_EQ(rerun.at("branch_name"), original.at("branch_name"));
+  EXPECT_EQ(rerun.at("triggered_by").as_string(), "API");
+  EXPECT_EQ(client().Get(ListPath()).Json().at(0).at("wf_id").as_string(), id);
+  const std::string pipeline_path =
+      "/pipelines/" + std::string(ids_of_rerun.at("ppl_id").as_string());
+  boost::json::value pipeline = client().Get(pipeline_path).Json().at("pipeline");
+  EXPECT_EQ(pipeline.at("state").as_string(), "initializing");
+  EXPECT_EQ(pipeline.at("triggerer").at("workflow_rerun_of").as_string(), ids().failed_workflow);
+  time_.Advance(absl::Minutes(5));
+  pipeline = client().Get(pipeline_path).Json().at("pipeline");
+  EXPECT_EQ(pipeline.at("result").as_string(), "passed");
+}
+
+TEST_F(WorkflowsTest, ARerunTokenGivesItsFirstResultEvenForAnotherWorkflow) {
+  Start();
+  const std::string done = "/plumber-workflows/" + ids().done_workflow + "/reschedule";
+  const std::string failed = "/plumber-workflows/" + ids().failed_workflow + "/reschedule";
+  const TestReply first = client().PostForm(done, "request_token=t");
+  EXPECT_EQ(client().PostJson(done, R"({"request_token":"t"})").body, first.body);
+  EXPECT_EQ(client().PostForm(failed + "?request_token=t", "").body, first.body);
+  EXPECT_NE(client().PostForm(failed, "request_token=u").body, first.body);
+  EXPECT_EQ(client().Get(ListPath()).Header("total"), "37");
+}
+
+TEST_F(WorkflowsTest, ARerunWithoutATokenIsRefusedWithAJsonString) {
+  Start();
+  const std::string path = "/plumber-workflows/" + ids().done_workflow + "/reschedule";
+  for (const char* form : {"", "request_token="}) {
+    const TestReply reply = client().PostForm(path, form);
+    EXPECT_EQ(reply.status, 400) << form;
+    EXPECT_EQ(reply.body, R"("Missing required post parameter request_token.")") << form;
+  }
+}
+
+TEST_F(WorkflowsTest, ARerunThatTheQueueRefusesIsAnObjectWithACode) {
+  Start({.queue_limit = 1});
+  const TestReply reply = client().PostForm(
+      "/plumber-workflows/" + ids().done_workflow + "/reschedule", "request_token=t");
+  EXPECT_EQ(reply.status, 400);
+  EXPECT_EQ(reply.body,
+            R"({"code":"RESOURCE_EXHAUSTED","message":"Limit of queuing pipelines reached"})");
+}
+
+TEST_F(WorkflowsTest, AStoppedWorkflowStopsItsUnfinishedPipelines) {
+  Start();
+  const std::string path = "/plumber-workflows/" + ids().running_workflow + "/terminate";
+  client().PostForm("/promotions",
+                    "name=Staging&override=true&pipeline_id=" + ids().running_pipeline);
+  time_.Advance(absl::Seconds(2));
+  const TestReply reply = client().PostForm(path, "");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.body, R"("Termination started for 2 pipelines.")");
+  time_.Advance(absl::Seconds(2));
+  const boost::json::value pipelines =
+      client().Get("/pipelines?wf_id=" + ids().running_workflow).Json();
+  ASSERT_EQ(pipelines.as_array().size(), 2U);
+  EXPECT_EQ(pipelines.at(0).at("result").as_string(), "CANCELED");
+  EXPECT_EQ(pipelines.at(1).at("result").as_string(), "STOPPED");
+  EXPECT_EQ(client().PostForm(path, "").body, R"("Termination started for 0 pipelines.")");
+}
+
+TEST_F(WorkflowsTest, AnUnknownWorkflowCannotBeRerunOrStopped) {
+  Start();
+  for (const char* path : {"/plumber-workflows/x/reschedule", "/plumber-workflows/x/terminate"}) {
+    const TestReply reply = client().PostForm(path, "request_token=t");
+    EXPECT_EQ(reply.status, 404) << path;
+    EXPECT_EQ(reply.body, "Not Found") << path;
+  }
+}
+
+TEST_F(WorkflowsTest, TheReferenceDialectAnswersAStopOfAWorkflowWithoutABody) {
+  Start({.dialect = Dialect::kReference});
+  const TestReply reply =
+      client().PostForm("/plumber-workflows/" + ids().running_workflow + "/terminate", "");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.body, "");
+}
+
 TEST_F(WorkflowsTest, ARunInAnUnknownProjectIsNotFoundInRawText) {
   Start();
   const TestReply reply = client().PostForm("/plumber-workflows", "project_id=x&reference=master");

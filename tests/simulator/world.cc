@@ -9,7 +9,9 @@ namespace {
 constexpr std::array<const char*, 5> kBranches = {"master", "main", "release-1.4", "feature/login",
                                                   "refs/tags/v1.0"};
 constexpr std::string_view kDefaultPipelineFile = ".semaphore/semaphore.yml";
+constexpr std::string_view kPromotingBranch = "master";
 constexpr absl::Duration kBetweenWorkflows = absl::Minutes(10);
+constexpr absl::Duration kSeededPromotionsLength = absl::Minutes(5);
 
 std::string_view FileNameOf(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
@@ -32,6 +34,14 @@ std::string BranchNameOf(std::string_view reference) {
     return "pull-request-" + std::string(reference.substr(10));
   }
   return std::string(reference);
+}
+
+std::string Pipeline::File() const {
+  return working_directory.empty() ? yaml_file_name : working_directory + "/" + yaml_file_name;
+}
+
+std::string Pipeline::SwitchIdAt(absl::Time now) const {
+  return simulator::ProgressAt(plan, now).pending_at ? switch_id : std::string();
 }
 
 JobProgress Job::ProgressAt(absl::Time now) const {
@@ -65,7 +75,9 @@ std::vector<std::pair<std::string, std::string>> NamedIds(const WellKnownIds& id
           {"failed_workflow_id", ids.failed_workflow},
           {"failed_pipeline_id", ids.failed_pipeline},
           {"self_hosted_pipeline_id", ids.self_hosted_pipeline},
-          {"self_hosted_job_id", ids.self_hosted_job}};
+          {"self_hosted_job_id", ids.self_hosted_job},
+          {"promoting_pipeline_id", ids.promoting_pipeline},
+          {"promoted_pipeline_id", ids.promoted_pipeline}};
 }
 
 World::World(const SimulatorOptions& options, absl::Time start) : seeded_(options.seed) {
@@ -95,7 +107,8 @@ World::World(const SimulatorOptions& options, absl::Time start) : seeded_(option
 
 void World::AddSeededProject(int index, const SimulatorOptions& options, absl::Time start) {
   const Project& project = projects_[static_cast<size_t>(index)];
-  for (int age = options.workflows_per_project - 1; age >= 0; age--) {
+  const int oldest = options.workflows_per_project - 1;
+  for (int age = oldest; age >= 0; age--) {
     const auto key = static_cast<uint64_t>(index) * 1'000'000 + static_cast<uint64_t>(age);
     const uint64_t draw = seeded_.Number("workflow", key);
     Workflow workflow;
@@ -104,7 +117,7 @@ void World::AddSeededProject(int index, const SimulatorOptions& options, absl::T
     workflow.initial_pipeline_id = seeded_.Uuid("pipeline", key);
     workflow.hook_id = seeded_.Uuid("hook", key);
     workflow.requester_id = ids_.user;
-    workflow.branch_name = kBranches[age < 4 ? 0 : draw % kBranches.size()];
+    workflow.branch_name = kBranches[age < 4 || age == oldest ? 0 : draw % kBranches.size()];
     workflow.branch_id = seeded_.Uuid(project.id + workflow.branch_name, 0);
     workflow.commit_sha = seeded_.CommitSha(key);
     workflow.repository_id = project.repository_id;
@@ -114,10 +127,33 @@ void World::AddSeededProject(int index, const SimulatorOptions& options, absl::T
                           absl::Microseconds(static_cast<int64_t>(draw / 64 % 1'000'000));
     workflow.resolved_at = workflow.created_at;
     Pipeline& pipeline = Add(std::move(workflow), kDefaultPipelineFile);
-    const bool fails = age == 2 || (age > 3 && draw / 32 % 4 == 0);
+    const bool fails = age == 2 || (age > 3 && age < oldest && draw / 32 % 4 == 0);
     AddBlocks(pipeline, fails, age == 3, index == 0 && age == 0);
     if (index == 0) NameWellKnown(age, pipeline, options.huge_log_bytes);
     IndexJobs(pipeline);
+    const bool well_promoted = index == 0 && age == oldest;
+    if (well_promoted) ids_.promoting_pipeline = pipeline.id;
+    AddSeededPromotions(pipeline, well_promoted ? options.promotions : 1, start);
+  }
+  if (index == 0)
+    ids_.promoted_pipeline = PromotionsOf(ids_.done_pipeline)[0]->scheduled_pipeline_id;
+}
+
+// The first one by rule, once the pipeline passed, the others by hand; spread over a few minutes so
+// that all of them are done before the next workflow starts.
+void World::AddSeededPromotions(const Pipeline& pipeline, int count, absl::Time start) {
+  const PipelineProgress end = ProgressAt(pipeline.plan, start);
+  if (pipeline.switch_id.empty() || end.result != "passed") return;
+  constexpr std::array<std::string_view, 4> kNames = {"Staging", "Production", "Production",
+                                                      "Unschedulable"};
+  for (int i = 0; i < count; i++) {
+    PromotionRequest request{.pipeline_id = pipeline.id,
+                             .target = FindPromotionTarget(kNames[static_cast<size_t>(i) % 4]),
+                             .triggered_by = i == 0 ? std::string(kAutomaticPromotion) : ids_.user,
+                             .override = i % 3 == 2,
+                             .request_token = {},
+                             .parameters = {}};
+    Promote(request, *end.done_at + absl::Seconds(1) + kSeededPromotionsLength / count * i);
   }
 }
 
@@ -156,19 +192,29 @@ Pipeline& World::Add(Workflow workflow, std::string_view pipeline_file) {
   workflows_.push_back(std::move(workflow));
   const Workflow& added = workflows_.back();
   workflow_by_id_[added.id] = &added;
+  Pipeline& pipeline =
+      AddPipeline(added, added.initial_pipeline_id, pipeline_file, added.created_at);
+  if (added.branch_name == kPromotingBranch && pipeline_file == kDefaultPipelineFile) {
+    pipeline.switch_id = seeded_.Uuid(pipeline.id + "switch", 0);
+  }
+  return pipeline;
+}
+
+Pipeline& World::AddPipeline(const Workflow& workflow, std::string id,
+                             std::string_view pipeline_file, absl::Time created_at) {
   Pipeline pipeline;
-  pipeline.id = added.initial_pipeline_id;
+  pipeline.id = std::move(id);
   pipeline.name = "Build and test";
-  pipeline.workflow = &added;
+  pipeline.workflow = &workflow;
   pipeline.yaml_file_name = FileNameOf(pipeline_file);
   pipeline.working_directory = DirectoryOf(pipeline_file);
   pipeline.commit_message = "Zażółć gęślą jaźń \"quoted\"\nsecond line";
-  pipeline.queue_id =
-      seeded_.Uuid("queue" + added.project_id + added.branch_name + std::string(pipeline_file), 0);
-  pipeline.plan.created_at = added.created_at;
+  pipeline.queue_id = seeded_.Uuid(
+      "queue" + workflow.project_id + workflow.branch_name + std::string(pipeline_file), 0);
+  pipeline.plan.created_at = created_at;
   pipelines_.push_back(std::move(pipeline));
   pipeline_by_id_[pipelines_.back().id] = &pipelines_.back();
-  pipelines_by_project_[added.project_id].push_back(&pipelines_.back());
+  pipelines_by_project_[workflow.project_id].push_back(&pipelines_.back());
   return pipelines_.back();
 }
 
@@ -221,6 +267,14 @@ std::vector<const Pipeline*> World::PipelinesOf(std::string_view project_id) con
   return {found->second.rbegin(), found->second.rend()};
 }
 
+std::vector<const Promotion*> World::PromotionsOf(std::string_view pipeline_id) const {
+  const auto found = promotions_by_pipeline_.find(std::string(pipeline_id));
+  if (found == promotions_by_pipeline_.end()) return {};
+  std::vector<const Promotion*> promotions;
+  for (const Promotion& promotion : found->second) promotions.push_back(&promotion);
+  return {promotions.rbegin(), promotions.rend()};
+}
+
 std::vector<const Workflow*> World::WorkflowsOf(std::string_view project_id) const {
   std::vector<const Workflow*> workflows;
   for (const Pipeline* pipeline : PipelinesOf(project_id)) {
@@ -248,15 +302,92 @@ const Workflow* World::Run(const RunRequest& request, absl::Time now) {
   workflow.trigger = WorkflowTrigger::kApi;
   workflow.created_at = now;
   workflow.resolved_at = now + kInitializingLength;
-  const std::string branch = workflow.branch_name;
   Pipeline& pipeline = Add(std::move(workflow), request.pipeline_file.empty()
                                                     ? kDefaultPipelineFile
                                                     : std::string_view(request.pipeline_file));
   pipeline.env_vars = request.parameters;
+  PlanByBranch(pipeline);
+  return pipeline.workflow;
+}
+
+void World::PlanByBranch(Pipeline& pipeline) {
+  const std::string& branch = pipeline.workflow->branch_name;
   pipeline.plan.malformed = branch.starts_with("no-such");
   AddBlocks(pipeline, branch.starts_with("failing"), false, branch.starts_with("endless"));
   IndexJobs(pipeline);
+}
+
+const Workflow* World::FindRerun(const std::string& request_token) const {
+  return Find(rerun_by_token_, request_token);
+}
+
+const Workflow* World::Rerun(std::string_view workflow_id, const std::string& request_token,
+                             absl::Time now) {
+  if (workflows_.size() >= kMaxWorkflows) return nullptr;
+  const uint64_t index = workflows_.size();
+  const Workflow& original = *FindWorkflow(workflow_id);
+  const Pipeline& initial = *FindPipeline(original.initial_pipeline_id);
+  Workflow workflow = original;
+  workflow.id = seeded_.Uuid("run workflow", index);
+  workflow.initial_pipeline_id = seeded_.Uuid("run pipeline", index);
+  workflow.requester_id = ids_.user;
+  workflow.rerun_of = original.id;
+  workflow.trigger = WorkflowTrigger::kApi;
+  workflow.created_at = now;
+  workflow.resolved_at = now;
+  Pipeline& pipeline = Add(std::move(workflow), initial.File());
+  pipeline.env_vars = initial.env_vars;
+  PlanByBranch(pipeline);
+  rerun_by_token_[request_token] = pipeline.workflow;
   return pipeline.workflow;
+}
+
+const Pipeline* World::RunAgain(std::string_view pipeline_id, absl::Time now) {
+  if (pipelines_.size() >= kMaxPipelines) return nullptr;
+  const Pipeline& original = *FindPipeline(pipeline_id);
+  Pipeline& pipeline = AddPipeline(
+      *original.workflow, seeded_.Uuid("pipeline again", pipelines_.size()), original.File(), now);
+  PlanByBranch(pipeline);
+  return &pipeline;
+}
+
+bool World::Promote(const PromotionRequest& request, absl::Time now) {
+  if (promotion_tokens_.contains(request.request_token)) return true;
+  if (pipelines_.size() >= kMaxPipelines) return false;
+  const PromotionTarget& target = *request.target;
+  const bool automatic = request.triggered_by == kAutomaticPromotion;
+  std::deque<Promotion>& promotions = promotions_by_pipeline_[request.pipeline_id];
+  if (promotions.size() >= kMaxPromotions) return false;
+  Promotion promotion{.target_name = std::string(target.name),
+                      .triggered_by = request.triggered_by,
+                      .override = request.override,
+                      .triggered_at = now,
+                      .scheduled_pipeline_id = {}};
+  if (target.schedules) {
+    Pipeline& pipeline = AddPipeline(*FindPipeline(request.pipeline_id)->workflow,
+                                     seeded_.Uuid("promoted pipeline", pipelines_.size()),
+                                     target.pipeline_file, promotion.ScheduledAt());
+    pipeline.name = "Deploy to " + promotion.target_name;
+    pipeline.promotion_of = request.pipeline_id;
+    pipeline.trigger = automatic ? PipelineTrigger::kAutoPromotion : PipelineTrigger::kPromotion;
+    pipeline.env_vars = request.parameters;
+    PlanByBranch(pipeline);
+    promotion.scheduled_pipeline_id = pipeline.id;
+  }
+  promotions.push_back(std::move(promotion));
+  if (!request.request_token.empty()) promotion_tokens_.insert(request.request_token);
+  return true;
+}
+
+int World::StopWorkflow(std::string_view workflow_id, absl::Time now) {
+  int unfinished = 0;
+  for (const Pipeline* pipeline : PipelinesOf(FindWorkflow(workflow_id)->project_id)) {
+    if (pipeline->workflow->id != workflow_id || pipeline->plan.created_at > now) continue;
+    if (ProgressAt(pipeline->plan, now).done_at) continue;
+    Stop(pipeline->id, now);
+    unfinished++;
+  }
+  return unfinished;
 }
 
 void World::Stop(std::string_view pipeline_id, absl::Time now) {
@@ -272,9 +403,7 @@ int World::QueueLength(std::string_view project_id, std::string_view branch_name
   if (pipeline_file.empty()) pipeline_file = kDefaultPipelineFile;
   int length = 0;
   for (const Pipeline* pipeline : PipelinesOf(project_id)) {
-    if (pipeline->workflow->branch_name == branch_name &&
-        pipeline->yaml_file_name == FileNameOf(pipeline_file) &&
-        pipeline->working_directory == DirectoryOf(pipeline_file) &&
+    if (pipeline->workflow->branch_name == branch_name && pipeline->File() == pipeline_file &&
         !ProgressAt(pipeline->plan, now).done_at) {
       length++;
     }

@@ -11,12 +11,14 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
 #include "tests/simulator/lifecycle.h"
 #include "tests/simulator/options.h"
+#include "tests/simulator/promotion_targets.h"
 #include "tests/simulator/seeded_ids.h"
 
 namespace semaphore::simulator {
@@ -27,6 +29,8 @@ enum class WorkflowTrigger {
   kApi,
   kManualRun
 };  // in the order of upstream's numbers
+
+enum class PipelineTrigger { kWorkflow, kPromotion, kAutoPromotion };  // in the same order
 
 struct Project {
   std::string id;
@@ -58,11 +62,30 @@ struct Pipeline {
   std::string yaml_file_name;
   std::string working_directory;
   std::string commit_message;
-  std::string switch_id;
+  std::string switch_id;     // of its promotions; empty: there are none
+  std::string promotion_of;  // the pipeline that was promoted to this one
+  PipelineTrigger trigger = PipelineTrigger::kWorkflow;
   std::string queue_id;
   std::string terminated_by;
   std::vector<std::pair<std::string, std::string>> env_vars;
-  PipelinePlan plan;
+  PipelinePlan plan;  // a promotion's pipeline is created a moment after the promotion
+
+  std::string File() const;  // ".semaphore/semaphore.yml"
+  // Empty until the pipeline's promotions are evaluated, which is before it is pending.
+  std::string SwitchIdAt(absl::Time now) const;
+};
+
+inline constexpr std::string_view kAutomaticPromotion = "Pipeline Done request";
+
+// One triggering of a promotion.
+struct Promotion {
+  std::string target_name;
+  std::string triggered_by;  // a user's id or kAutomaticPromotion
+  bool override = false;
+  absl::Time triggered_at;
+  std::string scheduled_pipeline_id;  // empty: it cannot be scheduled
+
+  absl::Time ScheduledAt() const { return triggered_at + kPromotingLength; }
 };
 
 struct Job {
@@ -76,7 +99,8 @@ struct Job {
 
 // Ids that a test or script can rely on. The first project's newest workflows are: one that runs
 // until it is stopped, one that passed, one that failed, one that ran on self-hosted agents; older
-// ones follow.
+// ones follow. All of these are on master and have promotions; each that passed was promoted to
+// "Staging".
 struct WellKnownIds {
   std::string organization;
   std::string user;
@@ -101,6 +125,9 @@ struct WellKnownIds {
 
   std::string self_hosted_pipeline;
   std::string self_hosted_job;
+
+  std::string promoting_pipeline;  // the project's oldest, with SimulatorOptions::promotions
+  std::string promoted_pipeline;   // from done_pipeline; has no promotions itself
 };
 
 // The same as pairs of name and id, for scripts.
@@ -114,9 +141,20 @@ struct RunRequest {
   std::vector<std::pair<std::string, std::string>> parameters;
 };
 
+struct PromotionRequest {
+  std::string pipeline_id;
+  const PromotionTarget* target = nullptr;
+  std::string triggered_by;
+  bool override = false;
+  std::string request_token;  // empty: none
+  std::vector<std::pair<std::string, std::string>> parameters;
+};
+
 class World {
  public:
   static constexpr size_t kMaxWorkflows = 100'000;
+  static constexpr size_t kMaxPipelines = 200'000;
+  static constexpr size_t kMaxPromotions = 100'000;  // of one pipeline
 
   World(const SimulatorOptions& options, absl::Time start);
 
@@ -132,14 +170,34 @@ class World {
   // Newest first.
   std::vector<const Workflow*> WorkflowsOf(std::string_view project_id) const;
   std::vector<const Pipeline*> PipelinesOf(std::string_view project_id) const;
+  std::vector<const Promotion*> PromotionsOf(std::string_view pipeline_id) const;
 
   // The project must exist. Null when the world is full. A branch starting with "failing" makes
   // jobs that fail, one starting with "no-such" a pipeline that turns out malformed, one starting
   // with "endless" one that runs until stopped.
   const Workflow* Run(const RunRequest& request, absl::Time now);
 
+  // The workflow that the first rerun with this token made, whatever it was a rerun of; null when
+  // the token is new.
+  const Workflow* FindRerun(const std::string& request_token) const;
+
+  // Runs the same branch, commit and file again. The workflow must exist and the token be new. Null
+  // when the world is full.
+  const Workflow* Rerun(std::string_view workflow_id, const std::string& request_token,
+                        absl::Time now);
+
+  // One more pipeline in the workflow of that one, which must exist. Null when the world is full.
+  const Pipeline* RunAgain(std::string_view pipeline_id, absl::Time now);
+
   // Does nothing to a pipeline that is done or already stopping.
   void Stop(std::string_view pipeline_id, absl::Time now);
+
+  // How many pipelines were not done.
+  int StopWorkflow(std::string_view workflow_id, absl::Time now);
+
+  // The pipeline must exist. A token that was used before, for whatever pipeline, triggers nothing.
+  // False when the world is full.
+  bool Promote(const PromotionRequest& request, absl::Time now);
 
   // Unfinished pipelines of that branch and pipeline file.
   int QueueLength(std::string_view project_id, std::string_view branch_name,
@@ -147,7 +205,12 @@ class World {
 
  private:
   void AddSeededProject(int index, const SimulatorOptions& options, absl::Time start);
+  void AddSeededPromotions(const Pipeline& pipeline, int count, absl::Time start);
   Pipeline& Add(Workflow workflow, std::string_view pipeline_file);
+  Pipeline& AddPipeline(const Workflow& workflow, std::string id, std::string_view pipeline_file,
+                        absl::Time created_at);
+  // What the branch decides about a new pipeline.
+  void PlanByBranch(Pipeline& pipeline);
   void AddBlocks(Pipeline& pipeline, bool fails, bool self_hosted, bool endless);
   void IndexJobs(const Pipeline& pipeline);
   void NameWellKnown(int index, Pipeline& pipeline, size_t huge_log_bytes);
@@ -162,6 +225,9 @@ class World {
   std::unordered_map<std::string, Pipeline*> pipeline_by_id_;
   std::unordered_map<std::string, Job> job_by_id_;
   std::unordered_map<std::string, std::vector<const Pipeline*>> pipelines_by_project_;
+  std::unordered_map<std::string, std::deque<Promotion>> promotions_by_pipeline_;  // oldest first
+  std::unordered_map<std::string, const Workflow*> rerun_by_token_;
+  std::unordered_set<std::string> promotion_tokens_;
 };
 
 // "refs/heads/x" and "x" are the branch "x", "refs/tags/x" stays, "refs/pull/7" is
