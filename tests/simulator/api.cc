@@ -37,6 +37,9 @@ Api::Api(const SimulatorOptions& options, World& world, Controls& controls)
   AddWorkflowRoutes(api_, service_);
   AddPipelineRoutes(api_, service_);
   AddLogRoutes(api_, service_);
+  AddJobRoutes(api_, service_);
+  AddAgentTypeRoutes(api_, service_);
+  AddAgentRoutes(api_, service_);
   AddLogStoreRoutes(log_store_, service_);
   AddControlRoutes(control_, controls);
 }

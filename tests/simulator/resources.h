@@ -20,6 +20,9 @@ struct Service {
 void AddWorkflowRoutes(Router& router, Service& service);
 void AddPipelineRoutes(Router& router, Service& service);
 void AddLogRoutes(Router& router, Service& service);
+void AddJobRoutes(Router& router, Service& service);
+void AddAgentTypeRoutes(Router& router, Service& service);
+void AddAgentRoutes(Router& router, Service& service);
 
 // The log store that self-hosted logs are handed over to; it is asked without an API token.
 void AddLogStoreRoutes(Router& router, Service& service);
