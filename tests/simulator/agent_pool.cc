@@ -97,7 +97,11 @@ void AgentPool::AddSeededAgents(const SeededIds& seeded, const SimulatorOptions&
     // Half of them are of the first type; none is of the empty one.
     size_t type = draw % 2 == 0 ? 0 : draw / 2 % types_.size();
     if (type == kSpecialTypes - 1 || i < 2) type = 0;
-    if (i == 2) type = 1;
+    if (i == 2) {
+      type = 1;
+      agent.name = "rack/" + agent.name + "+1";
+      well_known_.slashed_agent = agent.name;
+    }
     agent.type = types_[type].name;
     agent.busy = i < 2 || (type != 1 && draw / 65536 % 3 == 0);
     if (i == 0) well_known_.agent = agent.name;

@@ -60,6 +60,7 @@ class AgentPool {
     std::string empty_type;      // has no agents
     std::string agent;           // the longest connected; of `type`, busy
     std::string disabled_agent;  // of `type`, busy
+    std::string slashed_agent;   // of `aws_type`; '/' and '+' in its name must be escaped in a path
   };
 
   AgentPool(const SeededIds& seeded, const SimulatorOptions& options, absl::Time start);

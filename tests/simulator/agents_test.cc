@@ -1,7 +1,7 @@
 // Self-hosted agents and their cursor (facts, sections 4.4 and 5.6).
 #include <map>
 
-#include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "tests/simulator/test_client.h"
 
 namespace semaphore::simulator {
@@ -137,10 +137,13 @@ TEST_F(AgentsTest, AgentsConnectAsTimePasses) {
   EXPECT_EQ(json.at("agents").at(11).at("status").at("state").as_string(), "waiting_for_job");
 }
 
-TEST_F(AgentsTest, ANameInAPathMayBeEscaped) {
+TEST_F(AgentsTest, ASlashInANameMustBeEscapedAndAPlusMayBe) {
   Start();
-  std::string escaped = "%" + absl::StrFormat("%02x", ids().agent[0]) + ids().agent.substr(1);
-  EXPECT_EQ(Describe(escaped).at("metadata").at("name").as_string(), ids().agent);
+  const std::string& name = ids().slashed_agent;
+  const std::string escaped = absl::StrReplaceAll(name, {{"/", "%2F"}});
+  EXPECT_EQ(client().Get("/agents/" + name).body, "oops");
+  EXPECT_EQ(Describe(escaped).at("metadata").at("name").as_string(), name);
+  EXPECT_EQ(Describe(absl::StrReplaceAll(escaped, {{"+", "%2b"}})), Describe(escaped));
 }
 
 TEST_F(AgentsTest, TheSameSeedGivesTheSameAgents) {

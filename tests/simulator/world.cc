@@ -71,7 +71,8 @@ std::vector<std::pair<std::string, std::string>> NamedIds(const WellKnownIds& id
           {"aws_agent_type_name", ids.aws_agent_type},
           {"empty_agent_type_name", ids.empty_agent_type},
           {"agent_name", ids.agent},
-          {"disabled_agent_name", ids.disabled_agent}};
+          {"disabled_agent_name", ids.disabled_agent},
+          {"slashed_agent_name", ids.slashed_agent}};
 }
 
 World::World(const SimulatorOptions& options, absl::Time start)
@@ -84,6 +85,7 @@ World::World(const SimulatorOptions& options, absl::Time start)
   ids_.empty_agent_type = known.empty_type;
   ids_.agent = known.agent;
   ids_.disabled_agent = known.disabled_agent;
+  ids_.slashed_agent = known.slashed_agent;
   const int special_projects = 2;
   for (int i = 0; i < options.projects + special_projects; i++) {
     Project project{.id = seeded_.Uuid("project", static_cast<uint64_t>(i)),

@@ -109,6 +109,7 @@ struct WellKnownIds {
   std::string empty_agent_type;
   std::string agent;  // runs running_self_hosted_job
   std::string disabled_agent;
+  std::string slashed_agent;
 };
 
 // The same as pairs of name and id, for scripts.
