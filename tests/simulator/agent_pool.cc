@@ -10,7 +10,7 @@ namespace semaphore::simulator {
 namespace {
 
 constexpr size_t kSpecialTypes = 3;
-constexpr int kSlotsPerSecond = 4;
+constexpr uint64_t kSlotsPerSecond = 4;
 
 bool ConnectedAt(const Agent& agent, absl::Time now) {
   if (agent.connected_at > now) return false;
@@ -43,6 +43,16 @@ Agent MakeAgent(const SeededIds& seeded, uint64_t index, absl::Time connected_at
   agent.pid = static_cast<int>(draw / 4096 % 30'000) + 2;
   agent.connected_at = connected_at;
   return agent;
+}
+
+// When agent `index` connected, counted from the first whole second. Everybody in a slot connects
+// in one millisecond, at different microseconds of it.
+absl::Duration AfterFirst(const SeededIds& seeded, uint64_t index, int agents_per_millisecond) {
+  constexpr uint64_t kSlotMillis = 1000 / kSlotsPerSecond;
+  const auto slot_agents = static_cast<uint64_t>(agents_per_millisecond);
+  const uint64_t slot = index / slot_agents;
+  const uint64_t millis = slot * kSlotMillis + seeded.Number("agent slot", slot) % kSlotMillis;
+  return absl::Milliseconds(millis) + absl::Microseconds(index % slot_agents);
 }
 
 }  // namespace
@@ -80,19 +90,13 @@ void AgentPool::AddSeededAgents(const SeededIds& seeded, const SimulatorOptions&
                                 absl::Time start) {
   // A whole second, so that the agents of one second are four whatever the clock says.
   const absl::Time whole_start = absl::FromUnixSeconds(absl::ToUnixSeconds(start));
-  const int seconds = options.agents / options.agents_per_millisecond / kSlotsPerSecond + 1;
+  const int64_t seconds =
+      options.agents / options.agents_per_millisecond / static_cast<int>(kSlotsPerSecond) + 1;
   const absl::Time first = whole_start - absl::Minutes(1) - absl::Seconds(seconds);
   for (int i = 0; i < options.agents; i++) {
     const auto index = static_cast<uint64_t>(i);
-    // Everybody in a slot connects in one millisecond, at different microseconds of it.
-    const int slot = i / options.agents_per_millisecond;
-    const auto jitter = static_cast<int64_t>(
-        seeded.Number("agent slot", static_cast<uint64_t>(slot)) % (1000 / kSlotsPerSecond));
-    const absl::Time connected_at =
-        first + absl::Seconds(slot / kSlotsPerSecond) +
-        absl::Milliseconds(slot % kSlotsPerSecond * (1000 / kSlotsPerSecond) + jitter) +
-        absl::Microseconds(i % options.agents_per_millisecond);
-    Agent agent = MakeAgent(seeded, index, connected_at);
+    Agent agent =
+        MakeAgent(seeded, index, first + AfterFirst(seeded, index, options.agents_per_millisecond));
     const uint64_t draw = seeded.Number("type of agent", index);
     // Half of them are of the first type; none is of the empty one.
     size_t type = draw % 2 == 0 ? 0 : draw / 2 % types_.size();
@@ -112,8 +116,8 @@ void AgentPool::AddSeededAgents(const SeededIds& seeded, const SimulatorOptions&
     agents_.push_back(std::move(agent));
   }
   for (int i = 0; i < options.later_agents; i++) {
-    Agent agent =
-        MakeAgent(seeded, static_cast<uint64_t>(options.agents + i), start + absl::Minutes(i + 1));
+    const auto index = static_cast<uint64_t>(options.agents) + static_cast<uint64_t>(i);
+    Agent agent = MakeAgent(seeded, index, start + absl::Minutes(i + 1));
     agent.type = well_known_.type;
     agents_.push_back(std::move(agent));
   }
