@@ -39,6 +39,9 @@ Api::Api(const SimulatorOptions& options, World& world, Controls& controls)
   AddPromotionRoutes(api_, service_);
   AddYamlRoutes(api_, service_);
   AddLogRoutes(api_, service_);
+  AddJobRoutes(api_, service_);
+  AddAgentTypeRoutes(api_, service_);
+  AddAgentRoutes(api_, service_);
   AddLogStoreRoutes(log_store_, service_);
   AddControlRoutes(control_, controls);
 }

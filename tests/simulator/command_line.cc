@@ -33,6 +33,12 @@ absl::Status ReadOption(const std::string& option, const std::string& value,
   }
   if (option == "--promotions") return ReadNumber(option, value, 0, 5'000, options.promotions);
   if (option == "--queue-limit") return ReadNumber(option, value, 0, 1000, options.queue_limit);
+  if (option == "--agent-types") return ReadNumber(option, value, 3, 5000, options.agent_types);
+  if (option == "--agents") return ReadNumber(option, value, 3, 5000, options.agents);
+  if (option == "--agents-per-millisecond") {
+    return ReadNumber(option, value, 1, 1000, options.agents_per_millisecond);
+  }
+  if (option == "--later-agents") return ReadNumber(option, value, 0, 5000, options.later_agents);
   if (option == "--huge-log-bytes") {
     return ReadNumber(option, value, 1024, 512 << 20, options.huge_log_bytes);
   }
@@ -74,6 +80,11 @@ const char kUsage[] =
     "  --promotions N         of the pipeline promoting_pipeline_id; 12 unless given\n"
     "  --queue-limit N        unfinished pipelines allowed per branch and file; 0: no limit\n"
     "  --huge-log-bytes N     size of the log of huge_log_job_id\n"
+    "  --agent-types N        5 unless given\n"
+    "  --agents N             connected at the start; 205 unless given\n"
+    "  --agents-per-millisecond N\n"
+    "                         how many connect in the same millisecond; 1 unless given\n"
+    "  --later-agents N       connect one by one, a minute apart; 3 unless given\n"
     "  --certificate-file FILE, --key-file FILE\n"
     "                         PEM files to use instead of a certificate made at the start\n";
 

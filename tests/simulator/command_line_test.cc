@@ -6,9 +6,10 @@ namespace semaphore::simulator {
 namespace {
 
 TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
-  const auto read = ParseCommandLine({"--port", "8443", "--seed=7", "--dialect", "reference",
-                                      "--token-file=t", "--ca-out", "ca.pem", "--workflows=50",
-                                      "--address", "::1", "--promotions=3000"});
+  const auto read = ParseCommandLine(
+      {"--port", "8443", "--seed=7", "--dialect", "reference", "--token-file=t", "--ca-out",
+       "ca.pem", "--workflows=50", "--address", "::1", "--promotions=3000", "--agents=300",
+       "--agent-types", "40", "--agents-per-millisecond=2", "--later-agents=0"});
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->options.port, 8443);
   EXPECT_EQ(read->options.seed, 7U);
@@ -18,6 +19,10 @@ TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
   EXPECT_EQ(read->options.workflows_per_project, 50);
   EXPECT_EQ(read->options.address, "::1");
   EXPECT_EQ(read->options.promotions, 3000);
+  EXPECT_EQ(read->options.agents, 300);
+  EXPECT_EQ(read->options.agent_types, 40);
+  EXPECT_EQ(read->options.agents_per_millisecond, 2);
+  EXPECT_EQ(read->options.later_agents, 0);
 }
 
 TEST(CommandLineTest, WrongOptionsAreNamed) {

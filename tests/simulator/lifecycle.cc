@@ -11,7 +11,20 @@ struct BlockTimes {
   absl::Time start;
   absl::Time end;
   bool passes = true;
+  bool stopped = false;  // a job of it was stopped by itself
 };
+
+// When a job ends if nobody stops the pipeline.
+struct JobEnd {
+  absl::Time time;
+  bool stopped = false;
+};
+
+JobEnd EndOf(const JobPlan& job, absl::Time block_start) {
+  const absl::Time natural = block_start + kEnqueuedLength + job.length;
+  if (!job.stop_asked_at || *job.stop_asked_at >= natural) return {.time = natural};
+  return {.time = *job.stop_asked_at + kStoppingLength, .stopped = true};
+}
 
 std::vector<BlockTimes> TimesOf(const PipelinePlan& plan, absl::Time running_at) {
   std::vector<BlockTimes> times;
@@ -21,11 +34,13 @@ std::vector<BlockTimes> TimesOf(const PipelinePlan& plan, absl::Time running_at)
     BlockTimes block_times{.reached = reached, .start = next_start, .end = next_start};
     if (reached && !block.skipped) {
       for (const JobPlan& job : block.jobs) {
-        block_times.end = std::max(block_times.end, next_start + kEnqueuedLength + job.length);
-        block_times.passes = block_times.passes && job.passes;
+        const JobEnd end = EndOf(job, next_start);
+        block_times.end = std::max(block_times.end, end.time);
+        block_times.stopped = block_times.stopped || end.stopped;
+        block_times.passes = block_times.passes && (end.stopped || job.passes);
       }
       next_start = block_times.end;
-      reached = block_times.passes;
+      reached = block_times.passes && !block_times.stopped;
     }
     times.push_back(block_times);
   }
@@ -41,10 +56,25 @@ struct Moment {
   bool StopDone() const { return stop && *stop + kStoppingLength <= now; }
 };
 
-JobProgress ProgressOf(const JobPlan& job, absl::Time block_start, const Moment& moment) {
+// `moment` as one job sees it: with its own stop, when that came first.
+Moment MomentOf(const JobPlan& job, const Moment& moment) {
+  Moment own = moment;
+  if (job.stop_asked_at && *job.stop_asked_at <= moment.now &&
+      (!moment.stop || *job.stop_asked_at < *moment.stop)) {
+    own.stop = job.stop_asked_at;
+  }
+  return own;
+}
+
+JobProgress ProgressOf(const JobPlan& job, absl::Time block_start, const Moment& pipeline_moment) {
+  const Moment moment = MomentOf(job, pipeline_moment);
   const absl::Time start = block_start + kEnqueuedLength;
   const absl::Time end = start + job.length;
-  JobProgress progress{.state = "ENQUEUED", .result = {}, .started_at = {}, .finished_at = {}};
+  JobProgress progress{.state = "ENQUEUED",
+                       .result = {},
+                       .started_at = {},
+                       .finished_at = {},
+                       .created_at = block_start};
   if (moment.Reached(start)) progress.started_at = start;
   if (moment.Reached(end)) {
     progress.state = "FINISHED";
@@ -81,6 +111,10 @@ BlockProgress ProgressOf(const BlockPlan& block, const BlockTimes& times, const 
     progress.state = "done";
     progress.result = times.passes ? "passed" : "failed";
     progress.result_reason = block.skipped ? "skipped" : "test";
+    if (times.passes && times.stopped) {
+      progress.result = "stopped";
+      progress.result_reason = "user";
+    }
   } else if (pipeline_done) {
     progress.state = "done";
     progress.result = "stopped";
@@ -136,15 +170,21 @@ PipelineProgress ProgressAt(const PipelinePlan& plan, absl::Time now) {
 
   absl::Time natural_end = running_at;
   bool passes = true;
+  bool job_stopped = false;
   for (const BlockTimes& block : times) {
     if (!block.reached) continue;
     natural_end = std::max(natural_end, block.end);
     passes = passes && block.passes;
+    job_stopped = job_stopped || block.stopped;
   }
   enter(natural_end, "done", progress.done_at);
   if (progress.done_at) {
     progress.result = passes ? "passed" : "failed";
     progress.result_reason = "test";  // also when passed: the zero value, as upstream shows it
+    if (passes && job_stopped) {
+      progress.result = "stopped";
+      progress.result_reason = "user";
+    }
   } else if (moment.stop) {
     progress.state = "stopping";
     progress.stopping_at = moment.stop;

@@ -22,6 +22,8 @@ struct JobPlan {
   bool passes = true;
   bool self_hosted = false;
   size_t log_bytes = 0;  // size of the whole log reply; 0: whatever the job's length gives
+  std::optional<absl::Time> stop_asked_at =
+      {};  // of this job alone; only set while it is unfinished
 };
 
 struct BlockPlan {
@@ -56,6 +58,7 @@ struct JobProgress {
   std::string_view result;
   std::optional<absl::Time> started_at;
   std::optional<absl::Time> finished_at;
+  std::optional<absl::Time> created_at = {};  // when its block started
 };
 
 struct BlockProgress {

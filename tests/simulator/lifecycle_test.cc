@@ -117,5 +117,38 @@ TEST(LifecycleTest, AnEndlessJobRunsUntilItIsStopped) {
   EXPECT_EQ(At(plan, 102).state, "done");
 }
 
+TEST(LifecycleTest, AJobStoppedByItselfLeavesTheOthersOfItsBlockAlone) {
+  PipelinePlan plan = MakePlan();
+  plan.blocks[0].jobs[1].stop_asked_at = kStart + absl::Seconds(6);
+  EXPECT_EQ(At(plan, 6).blocks[0].jobs[1].state, "STOPPING");
+  const PipelineProgress later = At(plan, 8);
+  EXPECT_EQ(later.blocks[0].jobs[1].state, "FINISHED");
+  EXPECT_EQ(later.blocks[0].jobs[1].result, "STOPPED");
+  EXPECT_EQ(later.blocks[0].jobs[0].state, "RUNNING");
+  const PipelineProgress done = At(plan, 15);
+  EXPECT_EQ(done.state, "done");
+  EXPECT_EQ(done.result, "stopped");
+  EXPECT_EQ(done.blocks[0].result, "stopped");
+  EXPECT_EQ(done.blocks[0].result_reason, "user");
+  EXPECT_EQ(done.blocks[1].result, "canceled");
+}
+
+TEST(LifecycleTest, AFailedJobOutweighsAStoppedOne) {
+  PipelinePlan plan = MakePlan();
+  plan.blocks[0].jobs[0].passes = false;
+  plan.blocks[0].jobs[1].stop_asked_at = kStart + absl::Seconds(6);
+  EXPECT_EQ(At(plan, 15).result, "failed");
+}
+
+TEST(LifecycleTest, TheEarlierOfTwoStopsEndsAJob) {
+  PipelinePlan plan = MakePlan();
+  plan.blocks[0].jobs[0].stop_asked_at = kStart + absl::Seconds(6);
+  plan.stop_asked_at = kStart + absl::Seconds(7);
+  const PipelineProgress progress = At(plan, 8);
+  EXPECT_EQ(progress.blocks[0].jobs[0].state, "FINISHED");
+  EXPECT_EQ(progress.state, "stopping");
+  EXPECT_EQ(At(plan, 9).result, "stopped");
+}
+
 }  // namespace
 }  // namespace semaphore::simulator

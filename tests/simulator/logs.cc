@@ -1,5 +1,6 @@
 // GET /logs/:job_id of the API, and the log store that self-hosted logs are handed over to (facts,
 // section 6).
+#include <boost/json/parse.hpp>
 #include <string>
 #include <string_view>
 
@@ -70,6 +71,18 @@ Reply GetLog(const Service& service, const Call& call) {
   return reply;
 }
 
+// What people read: commands and their output, without times and exit codes.
+std::string RawText(const std::vector<std::string>& events, size_t skip) {
+  std::string text;
+  for (size_t i = skip; i < events.size(); i++) {
+    const boost::json::value event = boost::json::parse(events[i]);
+    const std::string_view kind = event.at("event").as_string();
+    if (kind == "cmd_started") text += std::string(event.at("directive").as_string()) + "\n";
+    if (kind == "cmd_output") text += std::string(event.at("output").as_string());
+  }
+  return text;
+}
+
 Reply GetStoredLog(const Service& service, const Call& call) {
   const std::string& job_id = call.InPath("job_id");
   std::string pass = call.Text("jwt");
@@ -88,6 +101,7 @@ Reply GetStoredLog(const Service& service, const Call& call) {
   }
   const JobLogText log = LogOf(*job, call.now);
   const size_t first = std::min(static_cast<size_t>(skip), log.events.size());
+  if (call.Text("raw") == "true") return PlainTextReply(200, RawText(log.events, first));
   const std::string next =
       log.final ? "null" : std::to_string(static_cast<size_t>(skip) + log.events.size() - first);
   return {.status = 200,

@@ -104,6 +104,15 @@ TEST_F(LogsTest, TheStoreRefusesABadTokenAPassForAnotherJobAndAnOldPass) {
   EXPECT_EQ(AskStore(target).status, 401);
 }
 
+TEST_F(LogsTest, TheStoreHasTheLogAsPlainText) {
+  Start();
+  const TestReply reply = AskStore(HandOver(ids().self_hosted_job) + "&raw=true");
+  EXPECT_EQ(reply.status, 200);
+  EXPECT_EQ(reply.Header("content-type"), "text/plain");
+  EXPECT_TRUE(reply.body.starts_with("Exporting environment variables\nExporting CI\nmake test\n"))
+      << reply.body;
+}
+
 TEST_F(LogsTest, AnApiTokenShownToTheStoreIsSeenInTheLedger) {
   Start();
   client().Send({.target = HandOver(ids().self_hosted_job)});

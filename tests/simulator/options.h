@@ -40,6 +40,12 @@ struct SimulatorOptions {
       1 << 20;          // size of the reply body for ids().huge_log_job; 1 KiB to 512 MiB
   int queue_limit = 0;  // unfinished pipelines allowed per branch and file; 0: no limit
 
+  int agent_types = 5;  // 3 to 5000
+  int agents = 205;     // connected at the start; 3 to 5000; the default page size of 200 does not
+                        // hold all. Four share a second, each with a millisecond of its own
+  int agents_per_millisecond = 1;  // so many share each millisecond instead; 1 to 1000
+  int later_agents = 3;            // connect one by one, a minute apart, from the start; 0 to 5000
+
   Certificate certificate = Certificate::kGood;
   std::string certificate_file =
       {};                     // PEM chain to show instead; ca_pem() is then this file's text

@@ -22,6 +22,9 @@ void AddPipelineRoutes(Router& router, Service& service);
 void AddPromotionRoutes(Router& router, Service& service);
 void AddYamlRoutes(Router& router, Service& service);
 void AddLogRoutes(Router& router, Service& service);
+void AddJobRoutes(Router& router, Service& service);
+void AddAgentTypeRoutes(Router& router, Service& service);
+void AddAgentRoutes(Router& router, Service& service);
 
 // The log store that self-hosted logs are handed over to; it is asked without an API token.
 void AddLogStoreRoutes(Router& router, Service& service);

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "tests/simulator/parameters.h"
 #include "tests/simulator/replies.h"
@@ -15,13 +16,22 @@ std::vector<std::string> SegmentsOf(std::string_view path) {
   return absl::StrSplit(text, '/', absl::SkipEmpty());
 }
 
+// "rack%2F7+a" is "rack/7+a": in a path '+' is no space.
+std::string DecodeSegment(std::string_view segment) {
+  const Pairs pairs =
+      ParseForm("=" + absl::StrReplaceAll(std::string(segment), {{"+", "%2B"}, {"&", "%26"}}));
+  return pairs[0].second;
+}
+
 std::optional<std::map<std::string, std::string>> Match(const std::vector<std::string>& pattern,
                                                         const std::vector<std::string>& path) {
-  if (pattern.size() != path.size()) return std::nullopt;
+  const bool open_end = !pattern.empty() && pattern.back() == "*";
+  const size_t fixed = pattern.size() - (open_end ? 1 : 0);
+  if (open_end ? path.size() < fixed : path.size() != fixed) return std::nullopt;
   std::map<std::string, std::string> parameters;
-  for (size_t i = 0; i < pattern.size(); i++) {
+  for (size_t i = 0; i < fixed; i++) {
     if (pattern[i].starts_with(':')) {
-      parameters[pattern[i].substr(1)] = path[i];
+      parameters[pattern[i].substr(1)] = DecodeSegment(path[i]);
     } else if (pattern[i] != path[i]) {
       return std::nullopt;
     }
@@ -52,7 +62,8 @@ Reply Router::Answer(const Request& request, absl::Time now) const {
   const std::string path(PathOf(request.target));
   const std::vector<std::string> segments = SegmentsOf(path);
   for (const Route& route : routes_) {
-    if (route.method != (request.method == "HEAD" ? "GET" : request.method)) continue;
+    const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+    if (!route.method.empty() && route.method != method) continue;
     auto path_parameters = Match(route.segments, segments);
     if (!path_parameters) continue;
     Call call{.request = request,

@@ -43,7 +43,8 @@ enum class BodyReading {
 class Router {
  public:
   // `pattern` is a path whose segments match literally, or anything when they start with ':':
-  // "/api/v1alpha/pipelines/:id".
+  // "/api/v1alpha/pipelines/:id". A last segment "*" matches whatever is left, an empty `method`
+  // any method. Earlier routes win.
   void Add(std::string method, std::string_view pattern, Handler handler,
            BodyReading reading = BodyReading::kParameters);
 

@@ -29,6 +29,18 @@ absl::Status Check(const SimulatorOptions& options) {
   if (options.huge_log_bytes < 1024 || options.huge_log_bytes > (512U << 20)) {
     return absl::InvalidArgumentError("the huge log must have 1 KiB to 512 MiB");
   }
+  if (options.agent_types < 3 || options.agent_types > 5000) {
+    return absl::InvalidArgumentError("the number of agent types must be 3 to 5000");
+  }
+  if (options.agents < 3 || options.agents > 5000) {
+    return absl::InvalidArgumentError("the number of agents must be 3 to 5000");
+  }
+  if (options.agents_per_millisecond < 1 || options.agents_per_millisecond > 1000) {
+    return absl::InvalidArgumentError("the number of agents per millisecond must be 1 to 1000");
+  }
+  if (options.later_agents < 0 || options.later_agents > 5000) {
+    return absl::InvalidArgumentError("the number of later agents must be 0 to 5000");
+  }
   if (options.certificate_file.empty() != options.key_file.empty()) {
     return absl::InvalidArgumentError("a certificate file needs a key file and the reverse");
   }

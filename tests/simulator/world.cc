@@ -47,13 +47,14 @@ std::string Pipeline::SwitchIdAt(absl::Time now) const {
 JobProgress Job::ProgressAt(absl::Time now) const {
   const PipelineProgress progress = simulator::ProgressAt(pipeline->plan, now);
   const BlockProgress& of_block = progress.blocks[block];
-  if (!of_block.started) {
-    return {.state = "ENQUEUED",
-            .result = progress.done_at ? "STOPPED" : "",
-            .started_at = {},
-            .finished_at = {}};
-  }
-  return of_block.jobs[job];
+  if (of_block.started) return of_block.jobs[job];
+  std::optional<absl::Time> end = progress.done_at;
+  const std::optional<absl::Time> stop = plan().stop_asked_at;
+  if (stop && *stop + kStoppingLength <= now) end = *stop + kStoppingLength;
+  return {.state = end ? "FINISHED" : "ENQUEUED",
+          .result = end ? "STOPPED" : "",
+          .started_at = {},
+          .finished_at = end};
 }
 
 std::vector<std::pair<std::string, std::string>> NamedIds(const WellKnownIds& ids) {
@@ -77,12 +78,26 @@ std::vector<std::pair<std::string, std::string>> NamedIds(const WellKnownIds& id
           {"self_hosted_pipeline_id", ids.self_hosted_pipeline},
           {"self_hosted_job_id", ids.self_hosted_job},
           {"promoting_pipeline_id", ids.promoting_pipeline},
-          {"promoted_pipeline_id", ids.promoted_pipeline}};
+          {"promoted_pipeline_id", ids.promoted_pipeline},
+          {"agent_type_name", ids.agent_type},
+          {"aws_agent_type_name", ids.aws_agent_type},
+          {"empty_agent_type_name", ids.empty_agent_type},
+          {"agent_name", ids.agent},
+          {"disabled_agent_name", ids.disabled_agent},
+          {"slashed_agent_name", ids.slashed_agent}};
 }
 
-World::World(const SimulatorOptions& options, absl::Time start) : seeded_(options.seed) {
+World::World(const SimulatorOptions& options, absl::Time start)
+    : seeded_(options.seed), agents_(seeded_, options, start) {
   ids_.organization = seeded_.Uuid("organization", 0);
   ids_.user = seeded_.Uuid("user", 0);
+  const AgentPool::WellKnown& known = agents_.well_known();
+  ids_.agent_type = known.type;
+  ids_.aws_agent_type = known.aws_type;
+  ids_.empty_agent_type = known.empty_type;
+  ids_.agent = known.agent;
+  ids_.disabled_agent = known.disabled_agent;
+  ids_.slashed_agent = known.slashed_agent;
   const int special_projects = 2;
   for (int i = 0; i < options.projects + special_projects; i++) {
     Project project{.id = seeded_.Uuid("project", static_cast<uint64_t>(i)),
@@ -396,6 +411,13 @@ void World::Stop(std::string_view pipeline_id, absl::Time now) {
   if (ProgressAt(pipeline->plan, now).done_at) return;
   pipeline->plan.stop_asked_at = now;
   pipeline->terminated_by = ids_.user;
+}
+
+void World::StopJob(std::string_view job_id, absl::Time now) {
+  const std::optional<Job> job = FindJob(job_id);
+  if (!job || job->plan().stop_asked_at || job->ProgressAt(now).state == "FINISHED") return;
+  Pipeline* const pipeline = Find(pipeline_by_id_, job->pipeline->id);
+  pipeline->plan.blocks[job->block].jobs[job->job].stop_asked_at = now;
 }
 
 int World::QueueLength(std::string_view project_id, std::string_view branch_name,

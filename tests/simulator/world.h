@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "tests/simulator/agent_pool.h"
 #include "tests/simulator/lifecycle.h"
 #include "tests/simulator/options.h"
 #include "tests/simulator/promotion_targets.h"
@@ -128,6 +129,13 @@ struct WellKnownIds {
 
   std::string promoting_pipeline;  // the project's oldest, with SimulatorOptions::promotions
   std::string promoted_pipeline;   // from done_pipeline; has no promotions itself
+  // Names, not ids. See AgentPool::WellKnown.
+  std::string agent_type;
+  std::string aws_agent_type;
+  std::string empty_agent_type;
+  std::string agent;  // runs running_self_hosted_job
+  std::string disabled_agent;
+  std::string slashed_agent;
 };
 
 // The same as pairs of name and id, for scripts.
@@ -160,12 +168,16 @@ class World {
 
   const WellKnownIds& ids() const { return ids_; }
   const SeededIds& seeded() const { return seeded_; }
+  AgentPool& agents() { return agents_; }
 
   // Null when there is none.
   const Project* FindProject(std::string_view id) const;
   const Workflow* FindWorkflow(std::string_view id) const;
   const Pipeline* FindPipeline(std::string_view id) const;
   std::optional<Job> FindJob(std::string_view id) const;
+
+  // Of all projects, in order of creation.
+  const std::deque<Pipeline>& pipelines() const { return pipelines_; }
 
   // Newest first.
   std::vector<const Workflow*> WorkflowsOf(std::string_view project_id) const;
@@ -198,6 +210,9 @@ class World {
   // The pipeline must exist. A token that was used before, for whatever pipeline, triggers nothing.
   // False when the world is full.
   bool Promote(const PromotionRequest& request, absl::Time now);
+  // Does nothing to a job that is finished or already stopping. The others of its block go on;
+  // blocks after it do not start.
+  void StopJob(std::string_view job_id, absl::Time now);
 
   // Unfinished pipelines of that branch and pipeline file.
   int QueueLength(std::string_view project_id, std::string_view branch_name,
@@ -216,6 +231,7 @@ class World {
   void NameWellKnown(int index, Pipeline& pipeline, size_t huge_log_bytes);
 
   SeededIds seeded_;
+  AgentPool agents_;
   WellKnownIds ids_;
   std::deque<Project> projects_;
   std::deque<Workflow> workflows_;
