@@ -3,6 +3,8 @@
 #ifndef SEMAPHORE_TESTS_SIMULATOR_RESOURCES_H_
 #define SEMAPHORE_TESTS_SIMULATOR_RESOURCES_H_
 
+#include <atomic>
+
 #include "tests/simulator/fault.h"
 #include "tests/simulator/ledger.h"
 #include "tests/simulator/options.h"
@@ -15,11 +17,16 @@ namespace semaphore::simulator {
 struct Service {
   const SimulatorOptions& options;
   World& world;
+  const std::atomic<Access>& access;
 };
 
 void AddWorkflowRoutes(Router& router, Service& service);
 void AddPipelineRoutes(Router& router, Service& service);
 void AddLogRoutes(Router& router, Service& service);
+void AddProjectRoutes(Router& router, Service& service);
+void AddDeploymentTargetRoutes(Router& router, Service& service);
+void AddDeploymentRoutes(Router& router, Service& service);
+void AddArtifactRetentionPolicyRoutes(Router& router, Service& service);
 
 // The log store that self-hosted logs are handed over to; it is asked without an API token.
 void AddLogStoreRoutes(Router& router, Service& service);
@@ -31,6 +38,7 @@ struct Controls {
   Ledger& ledger;
   const World& world;
   std::function<void()> release_held;
+  std::function<void(Access)> set_access;
 };
 void AddControlRoutes(Router& router, Controls& controls);
 

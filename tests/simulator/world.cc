@@ -50,6 +50,7 @@ std::vector<std::pair<std::string, std::string>> NamedIds(const WellKnownIds& id
   return {{"organization_id", ids.organization},
           {"user_id", ids.user},
           {"project_id", ids.project},
+          {"project_name", ids.project_name},
           {"other_project_id", ids.other_project},
           {"empty_project_id", ids.empty_project},
           {"deleted_project_id", ids.deleted_project},
@@ -65,7 +66,12 @@ std::vector<std::pair<std::string, std::string>> NamedIds(const WellKnownIds& id
           {"failed_workflow_id", ids.failed_workflow},
           {"failed_pipeline_id", ids.failed_pipeline},
           {"self_hosted_pipeline_id", ids.self_hosted_pipeline},
-          {"self_hosted_job_id", ids.self_hosted_job}};
+          {"self_hosted_job_id", ids.self_hosted_job},
+          {"usable_target_id", ids.usable_target},
+          {"cordoned_target_id", ids.cordoned_target},
+          {"syncing_target_id", ids.syncing_target},
+          {"unusable_target_id", ids.unusable_target},
+          {"deployed_target_id", ids.deployed_target}};
 }
 
 World::World(const SimulatorOptions& options, absl::Time start) : seeded_(options.seed) {
@@ -90,7 +96,10 @@ World::World(const SimulatorOptions& options, absl::Time start) : seeded_(option
   }
   ids_.project = projects_[0].id;
   if (options.projects > 1) ids_.other_project = projects_[1].id;
-  for (int i = 0; i < options.projects; i++) AddSeededProject(i, options, start);
+  const int busy_projects = std::min(options.projects, SimulatorOptions::kMaxProjectsWithWorkflows);
+  for (int i = 0; i < busy_projects; i++) AddSeededProject(i, options, start);
+  ids_.project_name = projects_[0].name;
+  SeedDeployments(options, start);
 }
 
 void World::AddSeededProject(int index, const SimulatorOptions& options, absl::Time start) {

@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "tests/simulator/deployment_store.h"
 #include "tests/simulator/lifecycle.h"
 #include "tests/simulator/options.h"
+#include "tests/simulator/retention_policies.h"
 #include "tests/simulator/seeded_ids.h"
 
 namespace semaphore::simulator {
@@ -81,6 +83,7 @@ struct WellKnownIds {
   std::string organization;
   std::string user;
   std::string project;
+  std::string project_name;
   std::string other_project;  // the second one; empty when there is only one
   std::string empty_project;
   std::string deleted_project;  // running a workflow in it is refused with its own text
@@ -101,6 +104,13 @@ struct WellKnownIds {
 
   std::string self_hosted_pipeline;
   std::string self_hosted_job;
+
+  // Deployment targets of the first project.
+  std::string usable_target;    // has secrets
+  std::string cordoned_target;  // deactivated
+  std::string syncing_target;   // for ever
+  std::string unusable_target;
+  std::string deployed_target;  // usable, with as many deployments as asked for
 };
 
 // The same as pairs of name and id, for scripts.
@@ -129,6 +139,12 @@ class World {
   const Pipeline* FindPipeline(std::string_view id) const;
   std::optional<Job> FindJob(std::string_view id) const;
 
+  // In order of creation, deleted ones included.
+  const std::deque<Project>& projects() const { return projects_; }
+
+  DeploymentStore& deployments() { return deployments_; }
+  RetentionPolicies& retention_policies() { return retention_policies_; }
+
   // Newest first.
   std::vector<const Workflow*> WorkflowsOf(std::string_view project_id) const;
   std::vector<const Pipeline*> PipelinesOf(std::string_view project_id) const;
@@ -146,6 +162,7 @@ class World {
                   std::string_view pipeline_file, absl::Time now) const;
 
  private:
+  void SeedDeployments(const SimulatorOptions& options, absl::Time start);
   void AddSeededProject(int index, const SimulatorOptions& options, absl::Time start);
   Pipeline& Add(Workflow workflow, std::string_view pipeline_file);
   void AddBlocks(Pipeline& pipeline, bool fails, bool self_hosted, bool endless);
@@ -162,6 +179,8 @@ class World {
   std::unordered_map<std::string, Pipeline*> pipeline_by_id_;
   std::unordered_map<std::string, Job> job_by_id_;
   std::unordered_map<std::string, std::vector<const Pipeline*>> pipelines_by_project_;
+  DeploymentStore deployments_;
+  RetentionPolicies retention_policies_;
 };
 
 // "refs/heads/x" and "x" are the branch "x", "refs/tags/x" stays, "refs/pull/7" is
