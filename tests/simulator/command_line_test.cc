@@ -8,7 +8,8 @@ namespace {
 TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
   const auto read =
       ParseCommandLine({"--port", "8443", "--seed=7", "--dialect", "reference", "--token-file=t",
-                        "--ca-out", "ca.pem", "--workflows=50", "--address", "::1"});
+                        "--ca-out", "ca.pem", "--workflows=50", "--address", "::1", "--access",
+                        "read_only", "--deployment-targets=30", "--deployments", "0"});
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->options.port, 8443);
   EXPECT_EQ(read->options.seed, 7U);
@@ -17,6 +18,9 @@ TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
   EXPECT_EQ(read->ca_out, "ca.pem");
   EXPECT_EQ(read->options.workflows_per_project, 50);
   EXPECT_EQ(read->options.address, "::1");
+  EXPECT_EQ(read->options.access, Access::kReadOnly);
+  EXPECT_EQ(read->options.deployment_targets, 30);
+  EXPECT_EQ(read->options.deployments, 0);
 }
 
 TEST(CommandLineTest, WrongOptionsAreNamed) {
@@ -26,6 +30,10 @@ TEST(CommandLineTest, WrongOptionsAreNamed) {
       {{"--port"}, "--port needs a value"},
       {{"--port", "70000"}, "--port needs a whole number from 0 to 65535"},
       {{"--port", "x"}, "--port needs a whole number from 0 to 65535"},
+      {{"--deployments", "5001"}, "--deployments needs a whole number from 0 to 5000"},
+      {{"--access", "some"},
+       "--access needs one of full, read_only, no_permission, no_deployment_targets, "
+       "no_advanced_deployment_targets, ip_not_allowed, auth_outage, unknown_organization"},
       {{"--dialect", "welsh"}, "--dialect needs real or reference"}};
   for (const auto& [arguments, message] : rows) {
     const auto read = ParseCommandLine(arguments);

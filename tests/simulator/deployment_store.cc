@@ -1,6 +1,7 @@
 #include "tests/simulator/deployment_store.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 

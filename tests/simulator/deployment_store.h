@@ -6,7 +6,9 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -95,6 +97,9 @@ class DeploymentStore {
   const DeploymentTarget* Find(std::string_view id) const;
   const DeploymentTarget* FindByName(std::string_view project_id, std::string_view name) const;
 
+  // Another one at each call, for the ids of targets to create.
+  uint64_t NextNumber() { return next_number_++; }
+
   // Each takes the target as it shall be, its id, token and project included, and the time. When
   // some target holds the token already, that one is the result and nothing changes. Errors:
   // INVALID_ARGUMENT for a name that is malformed or taken, FAILED_PRECONDITION while it is
@@ -133,6 +138,7 @@ class DeploymentStore {
       target_by_name_by_project_;
   std::unordered_map<std::string, const DeploymentTarget*> target_by_token_;
   std::vector<std::string> leaving_;
+  uint64_t next_number_ = 0;
   std::unordered_map<std::string, std::deque<Deployment>> deployments_by_target_;
 };
 

@@ -349,7 +349,7 @@ Reply Create(Service& service, const Call& call) {
 
   DeploymentTarget target;
   target.unique_token = call.Text("unique_token");
-  target.id = service.world.seeded().Uuid("created target" + target.unique_token, 0);
+  target.id = service.world.seeded().Uuid("created deployment target", store.NextNumber());
   target.project_id = project->id;
   target.created_by = service.world.ids().user;
   target.updated_by = service.world.ids().user;
