@@ -5,6 +5,8 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
+#include <cstddef>
+#include <iterator>
 #include <optional>
 #include <regex>
 #include <string>
@@ -25,7 +27,7 @@
 namespace semaphore::simulator {
 namespace {
 
-constexpr size_t kPageSize = 10;
+constexpr ptrdiff_t kPageSize = 10;
 constexpr size_t kMaxPatternBytes = 100;
 
 enum class CursorType { kFirst, kAfter, kBefore };  // in the order of upstream's numbers
@@ -114,8 +116,8 @@ class Filter {
 HistoryPage FirstPage(const std::vector<const Deployment*>& matching) {
   HistoryPage page;
   page.deployments.assign(matching.begin(),
-                          matching.begin() + std::min(matching.size(), kPageSize));
-  if (matching.size() > kPageSize) page.before_micros = MicrosOf(page.deployments.back());
+                          matching.begin() + std::min(std::ssize(matching), kPageSize));
+  if (std::ssize(matching) > kPageSize) page.before_micros = MicrosOf(page.deployments.back());
   return page;
 }
 
@@ -128,7 +130,7 @@ HistoryPage PageBefore(const std::vector<const Deployment*>& matching, int64_t m
   HistoryPage page;
   if (begin == matching.end()) return page;
   const auto first = begin + 1;
-  const auto left = static_cast<size_t>(matching.end() - first);
+  const ptrdiff_t left = matching.end() - first;
   page.deployments.assign(first, first + std::min(left, kPageSize));
   if (page.deployments.empty()) return page;
   page.after_micros = MicrosOf(page.deployments.front());
@@ -146,7 +148,7 @@ HistoryPage PageAfter(const std::vector<const Deployment*>& matching, int64_t mi
   HistoryPage page;
   const size_t begin = cursor_is_oldest ? 0 : 1;
   if (oldest_first.size() <= begin) return page;
-  const size_t end = std::min(begin + kPageSize, oldest_first.size());
+  const size_t end = std::min(begin + static_cast<size_t>(kPageSize), oldest_first.size());
   if (!cursor_is_oldest) page.before_micros = MicrosOf(oldest_first[begin]);
   if (end < oldest_first.size()) page.after_micros = MicrosOf(oldest_first[end - 1]);
   for (size_t i = end; i > begin; i--) page.deployments.push_back(oldest_first[i - 1]);
@@ -164,7 +166,7 @@ HistoryPage PageOf(const std::deque<Deployment>& all, const Filter& filter, Curs
     if (filter.LetsPass(deployment)) matching.push_back(&deployment);
   }
   if (type == CursorType::kBefore && not_older > 0) return PageBefore(matching, micros);
-  if (type == CursorType::kAfter && not_older > static_cast<int64_t>(kPageSize) + 1) {
+  if (type == CursorType::kAfter && not_older > kPageSize + 1) {
     return PageAfter(matching, micros, cursor_is_oldest);
   }
   return FirstPage(matching);

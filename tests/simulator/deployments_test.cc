@@ -3,6 +3,7 @@
 #include <boost/json/object.hpp>
 #include <set>
 
+#include "absl/strings/str_cat.h"
 #include "tests/simulator/test_client.h"
 
 namespace semaphore::simulator {
@@ -35,12 +36,12 @@ class DeploymentsTest : public SimulatorTest {
   // Every deployment that a walk into the past sees, in its order.
   std::vector<std::string> WalkBack(const std::string& filter = "") {
     std::vector<std::string> all;
-    boost::json::value page = Page("?x=y" + filter);
+    boost::json::value page = Page("?cursor_type=FIRST" + filter);
     for (int i = 0; i < 1000; i++) {
       for (std::string& id : IdsOf(page)) all.push_back(std::move(id));
       const std::string cursor = CursorOf(page, "cursor_before");
       if (cursor == "0") return all;
-      page = Page("?cursor_type=BEFORE&cursor_value=" + cursor + filter);
+      page = Page(absl::StrCat("?cursor_type=BEFORE&cursor_value=", cursor, filter));
     }
     ADD_FAILURE() << "the walk does not end";
     return all;
