@@ -157,6 +157,10 @@ TEST_F(AccessTest, BodiesAreChunkedWhenAskedFor) {
 TEST(SimulatorStartTest, OptionsOutOfBoundsAreRefused) {
   EXPECT_FALSE(Simulator::Start({.token = ""}).ok());
   EXPECT_FALSE(Simulator::Start({.projects = 0}).ok());
+  EXPECT_FALSE(Simulator::Start({.projects = 5001}).ok());
+  EXPECT_FALSE(Simulator::Start({.projects = 100, .workflows_per_project = 501}).ok());
+  EXPECT_FALSE(Simulator::Start({.deployment_targets = 4}).ok());
+  EXPECT_FALSE(Simulator::Start({.deployments = 5001}).ok());
   EXPECT_FALSE(Simulator::Start({.workflows_per_project = 3}).ok());
   EXPECT_FALSE(Simulator::Start({.address = "not an address"}).ok());
   EXPECT_FALSE(Simulator::Start({.certificate_file = "only-one.pem"}).ok());

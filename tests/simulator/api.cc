@@ -1,6 +1,7 @@
 #include "tests/simulator/api.h"
 
 #include <array>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -8,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "tests/simulator/access.h"
 #include "tests/simulator/replies.h"
 
 namespace semaphore::simulator {
@@ -33,7 +35,10 @@ bool IsOldCli(std::string_view user_agent) {
 }  // namespace
 
 Api::Api(const SimulatorOptions& options, World& world, Controls& controls)
-    : options_(options), service_{.options = options, .world = world}, token_(options.token) {
+    : options_(options),
+      service_{.options = options, .world = world, .access = access_},
+      access_(options.access),
+      token_(options.token) {
   AddWorkflowRoutes(api_, service_);
   AddPipelineRoutes(api_, service_);
   AddPromotionRoutes(api_, service_);
@@ -42,6 +47,10 @@ Api::Api(const SimulatorOptions& options, World& world, Controls& controls)
   AddJobRoutes(api_, service_);
   AddAgentTypeRoutes(api_, service_);
   AddAgentRoutes(api_, service_);
+  AddProjectRoutes(api_, service_);
+  AddDeploymentTargetRoutes(api_, service_);
+  AddDeploymentRoutes(api_, service_);
+  AddArtifactRetentionPolicyRoutes(api_, service_);
   AddLogStoreRoutes(log_store_, service_);
   AddControlRoutes(control_, controls);
 }
@@ -65,6 +74,10 @@ Authorization Api::Judge(const Request& request) const {
 }
 
 Reply Api::Answer(const Request& request) const {
+  if (!request.target.starts_with("/_simulator/")) {
+    std::optional<Reply> refusal = RefusalAtTheDoor(access_, request);
+    if (refusal) return *std::move(refusal);
+  }
   for (const auto& [name, value] : request.headers) {
     if (name.starts_with("x-semaphore")) return PlainTextReply(404, "Not Found");
   }
@@ -84,7 +97,8 @@ Reply Api::Answer(const Request& request) const {
 
 Reply Api::AnswerAuthenticated(const Request& request) const {
   if (request.target.starts_with("/_simulator/")) return control_.Answer(request, options_.now());
-  Reply reply = api_.Answer(request, options_.now());
+  std::optional<Reply> refusal = RefusalOfArea(access_, request);
+  Reply reply = refusal ? *std::move(refusal) : api_.Answer(request, options_.now());
   if (options_.dialect == Dialect::kReference) {
     // "All data is sent and received as JSON."
     reply.headers.emplace_back("content-type", "application/json");

@@ -3,6 +3,7 @@
 #ifndef SEMAPHORE_TESTS_SIMULATOR_API_H_
 #define SEMAPHORE_TESTS_SIMULATOR_API_H_
 
+#include <atomic>
 #include <mutex>
 #include <string>
 
@@ -28,6 +29,9 @@ class Api {
   // From now on this is the right API token. Thread-safe.
   void SetToken(std::string token);
 
+  // From now on the caller may do this. Thread-safe.
+  void SetAccess(Access access) { access_ = access; }
+
  private:
   Reply AnswerAuthenticated(const Request& request) const;
   Authorization Judge(const Request& request) const;
@@ -38,6 +42,7 @@ class Api {
   Router api_;
   Router log_store_;
   Router control_;
+  std::atomic<Access> access_;
   mutable std::mutex mutex_;
   std::string token_;  // under mutex_
 };

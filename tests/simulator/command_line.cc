@@ -1,7 +1,10 @@
 #include "tests/simulator/command_line.h"
 
+#include <optional>
+
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
+#include "tests/simulator/access.h"
 
 namespace semaphore::simulator {
 namespace {
@@ -27,11 +30,15 @@ absl::Status ReadOption(const std::string& option, const std::string& value,
                         CommandLine& command_line) {
   SimulatorOptions& options = command_line.options;
   if (option == "--port") return ReadNumber(option, value, 0, 65535, options.port);
-  if (option == "--projects") return ReadNumber(option, value, 1, 100, options.projects);
+  if (option == "--projects") return ReadNumber(option, value, 1, 5000, options.projects);
   if (option == "--workflows") {
     return ReadNumber(option, value, 4, 10'000, options.workflows_per_project);
   }
   if (option == "--promotions") return ReadNumber(option, value, 0, 5'000, options.promotions);
+  if (option == "--deployment-targets") {
+    return ReadNumber(option, value, 5, 5000, options.deployment_targets);
+  }
+  if (option == "--deployments") return ReadNumber(option, value, 0, 5000, options.deployments);
   if (option == "--queue-limit") return ReadNumber(option, value, 0, 1000, options.queue_limit);
   if (option == "--agent-types") return ReadNumber(option, value, 3, 5000, options.agent_types);
   if (option == "--agents") return ReadNumber(option, value, 3, 5000, options.agents);
@@ -49,6 +56,10 @@ absl::Status ReadOption(const std::string& option, const std::string& value,
   } else if (option == "--dialect") {
     if (value != "real" && value != "reference") return Refused(option, "real or reference");
     options.dialect = value == "real" ? Dialect::kReal : Dialect::kReference;
+  } else if (option == "--access") {
+    const std::optional<Access> access = AccessFromWord(value);
+    if (!access) return Refused(option, "one of " + AccessWords());
+    options.access = *access;
   } else if (option == "--token-file") {
     command_line.token_file = value;
   } else if (option == "--ca-out") {
@@ -75,9 +86,15 @@ const char kUsage[] =
     "  --ca-out FILE          write the certificate authority to trust to FILE\n"
     "  --dialect WORD         real (as the service answers) or reference (as it is documented)\n"
     "  --seed N               decides every id; 1 unless given\n"
+    "  --access WORD          what the caller may do: full unless given, read_only, "
+    "no_permission,\n"
+    "                         no_deployment_targets, no_advanced_deployment_targets,\n"
+    "                         ip_not_allowed, auth_outage, unknown_organization\n"
     "  --projects N           2 unless given\n"
     "  --workflows N          per project; 35 unless given\n"
     "  --promotions N         of the pipeline promoting_pipeline_id; 12 unless given\n"
+    "  --deployment-targets N of the first project; 8 unless given\n"
+    "  --deployments N        to deployed_target_id; 25 unless given\n"
     "  --queue-limit N        unfinished pipelines allowed per branch and file; 0: no limit\n"
     "  --huge-log-bytes N     size of the log of huge_log_job_id\n"
     "  --agent-types N        5 unless given\n"

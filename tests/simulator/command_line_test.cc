@@ -6,10 +6,28 @@ namespace semaphore::simulator {
 namespace {
 
 TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
-  const auto read = ParseCommandLine(
-      {"--port", "8443", "--seed=7", "--dialect", "reference", "--token-file=t", "--ca-out",
-       "ca.pem", "--workflows=50", "--address", "::1", "--promotions=3000", "--agents=300",
-       "--agent-types", "40", "--agents-per-millisecond=2", "--later-agents=0"});
+  const auto read = ParseCommandLine({"--port",
+                                      "8443",
+                                      "--seed=7",
+                                      "--dialect",
+                                      "reference",
+                                      "--token-file=t",
+                                      "--ca-out",
+                                      "ca.pem",
+                                      "--workflows=50",
+                                      "--address",
+                                      "::1",
+                                      "--promotions=3000",
+                                      "--agents=300",
+                                      "--agent-types",
+                                      "40",
+                                      "--agents-per-millisecond=2",
+                                      "--later-agents=0",
+                                      "--access",
+                                      "read_only",
+                                      "--deployment-targets=30",
+                                      "--deployments",
+                                      "0"});
   ASSERT_TRUE(read.ok()) << read.status();
   EXPECT_EQ(read->options.port, 8443);
   EXPECT_EQ(read->options.seed, 7U);
@@ -23,6 +41,9 @@ TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
   EXPECT_EQ(read->options.agent_types, 40);
   EXPECT_EQ(read->options.agents_per_millisecond, 2);
   EXPECT_EQ(read->options.later_agents, 0);
+  EXPECT_EQ(read->options.access, Access::kReadOnly);
+  EXPECT_EQ(read->options.deployment_targets, 30);
+  EXPECT_EQ(read->options.deployments, 0);
 }
 
 TEST(CommandLineTest, WrongOptionsAreNamed) {
@@ -33,6 +54,10 @@ TEST(CommandLineTest, WrongOptionsAreNamed) {
       {{"--port", "70000"}, "--port needs a whole number from 0 to 65535"},
       {{"--port", "x"}, "--port needs a whole number from 0 to 65535"},
       {{"--promotions=5001"}, "--promotions needs a whole number from 0 to 5000"},
+      {{"--deployments", "5001"}, "--deployments needs a whole number from 0 to 5000"},
+      {{"--access", "some"},
+       "--access needs one of full, read_only, no_permission, no_deployment_targets, "
+       "no_advanced_deployment_targets, ip_not_allowed, auth_outage, unknown_organization"},
       {{"--dialect", "welsh"}, "--dialect needs real or reference"}};
   for (const auto& [arguments, message] : rows) {
     const auto read = ParseCommandLine(arguments);

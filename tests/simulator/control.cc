@@ -1,9 +1,11 @@
 // The simulator's own routes under /_simulator/, for scripts in any language. They ask for the API
 // token like the rest, are never struck by a fault and do not appear in the ledger.
 #include <boost/json/parse.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "tests/simulator/access.h"
 #include "tests/simulator/fault_json.h"
 #include "tests/simulator/replies.h"
 #include "tests/simulator/resources.h"
@@ -75,6 +77,21 @@ Reply ListRequests(const Controls& controls) {
                           {"held", controls.ledger.held()}});
 }
 
+// {"access": "no_permission"}
+Reply ChangeAccess(const Controls& controls, const Call& call) {
+  boost::system::error_code error;
+  const boost::json::value json = boost::json::parse(call.request.body, error);
+  const boost::json::value* word =
+      error || !json.is_object() ? nullptr : json.get_object().if_contains("access");
+  std::optional<Access> access;
+  if (word != nullptr && word->is_string()) {
+    access = AccessFromWord(std::string_view(word->get_string()));
+  }
+  if (!access) return PlainTextReply(400, "\"access\" must be one of " + AccessWords() + "\n");
+  controls.set_access(*access);
+  return ControlReply(boost::json::object{{"access", AccessWord(*access)}});
+}
+
 Reply ListIds(const Controls& controls) {
   boost::json::object ids;
   for (const auto& [name, id] : NamedIds(controls.world.ids())) ids[name] = id;
@@ -90,6 +107,10 @@ void AddControlRoutes(Router& router, Controls& controls) {
     controls.faults.Clear();
     return ControlReply(boost::json::object());
   });
+  // Called from curl, whose -d says nothing of JSON: the body is read as it is.
+  router.Add(
+      "POST", "/_simulator/access",
+      [&controls](const Call& call) { return ChangeAccess(controls, call); }, BodyReading::kRaw);
   router.Add("POST", "/_simulator/release", [&controls](const Call&) {
     controls.release_held();
     return ControlReply(boost::json::object());

@@ -25,6 +25,18 @@ enum class Certificate {
   kSelfSigned,  // for localhost, signed by itself; ca_pem() is some other authority
 };
 
+// What the caller may do, whatever its token; what is refused is answered as the service does it.
+enum class Access {
+  kFull,
+  kReadOnly,                     // may see everything, and change nothing
+  kNoPermission,                 // belongs to the organization, and may nothing
+  kNoDeploymentTargets,          // the organization's plan is without them
+  kNoAdvancedDeploymentTargets,  // or without rules about who may deploy
+  kIpNotAllowed,                 // the organization's allow-list is without the caller's address
+  kAuthOutage,                   // nobody can tell who the caller is
+  kUnknownOrganization,          // the host name belongs to none
+};
+
 struct SimulatorOptions {
   std::string address = "127.0.0.1";
   uint16_t port = 0;  // 0: any free one
@@ -32,7 +44,11 @@ struct SimulatorOptions {
   Dialect dialect = Dialect::kReal;
   std::string token = "simulator-token";  // the one API token that is right
 
-  int projects = 2;  // 1 to 100, beside an empty and a deleted one
+  Access access = Access::kFull;  // until SetAccess
+
+  static constexpr int kMaxProjectsWithWorkflows = 100;
+  int projects = 2;  // 1 to 5000, beside an empty and a deleted one; those beyond the hundredth
+                     // have no workflows
   int workflows_per_project =
       35;               // 4 to 10000, so that the default page size of 30 does not hold all
   int promotions = 12;  // 0 to 5000, triggered on ids().promoting_pipeline; a page holds 10
@@ -45,6 +61,8 @@ struct SimulatorOptions {
                         // hold all. Four share a second, each with a millisecond of its own
   int agents_per_millisecond = 1;  // so many share each millisecond instead; 1 to 1000
   int later_agents = 3;            // connect one by one, a minute apart, from the start; 0 to 5000
+  int deployment_targets = 8;      // of the first project; 5 to 5000
+  int deployments = 25;            // to ids().deployed_target; 0 to 5000
 
   Certificate certificate = Certificate::kGood;
   std::string certificate_file =

@@ -3,6 +3,8 @@
 #ifndef SEMAPHORE_TESTS_SIMULATOR_RESOURCES_H_
 #define SEMAPHORE_TESTS_SIMULATOR_RESOURCES_H_
 
+#include <atomic>
+
 #include "tests/simulator/fault.h"
 #include "tests/simulator/ledger.h"
 #include "tests/simulator/options.h"
@@ -15,6 +17,7 @@ namespace semaphore::simulator {
 struct Service {
   const SimulatorOptions& options;
   World& world;
+  const std::atomic<Access>& access;
 };
 
 void AddWorkflowRoutes(Router& router, Service& service);
@@ -25,6 +28,10 @@ void AddLogRoutes(Router& router, Service& service);
 void AddJobRoutes(Router& router, Service& service);
 void AddAgentTypeRoutes(Router& router, Service& service);
 void AddAgentRoutes(Router& router, Service& service);
+void AddProjectRoutes(Router& router, Service& service);
+void AddDeploymentTargetRoutes(Router& router, Service& service);
+void AddDeploymentRoutes(Router& router, Service& service);
+void AddArtifactRetentionPolicyRoutes(Router& router, Service& service);
 
 // The log store that self-hosted logs are handed over to; it is asked without an API token.
 void AddLogStoreRoutes(Router& router, Service& service);
@@ -36,6 +43,7 @@ struct Controls {
   Ledger& ledger;
   const World& world;
   std::function<void()> release_held;
+  std::function<void(Access)> set_access;
 };
 void AddControlRoutes(Router& router, Controls& controls);
 

@@ -91,7 +91,8 @@ asio::awaitable<void> Server::Impl::Accept() {
       co_await pause.async_wait(kAwait);
       continue;
     }
-    // A reply is written in pieces; waiting for acknowledgements between them would cost 40 ms each.
+    // A reply is written in pieces; waiting for acknowledgements between them would cost 40 ms
+    // each.
     boost::system::error_code ignored;
     socket.set_option(asio::ip::tcp::no_delay(true), ignored);
     asio::co_spawn(io, ServeConnection(std::move(socket), tls, options, parts, gate),

@@ -1,5 +1,6 @@
 #include "tests/simulator/simulator.h"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <utility>
@@ -14,17 +15,25 @@ namespace {
 
 absl::Status Check(const SimulatorOptions& options) {
   if (options.token.empty()) return absl::InvalidArgumentError("the API token must not be empty");
-  if (options.projects < 1 || options.projects > 100) {
-    return absl::InvalidArgumentError("the number of projects must be 1 to 100");
+  if (options.projects < 1 || options.projects > 5000) {
+    return absl::InvalidArgumentError("the number of projects must be 1 to 5000");
   }
   if (options.workflows_per_project < 4 || options.workflows_per_project > 10'000) {
     return absl::InvalidArgumentError("the number of workflows must be 4 to 10000");
   }
-  if (options.projects * options.workflows_per_project > 50'000) {
+  if (std::min(options.projects, SimulatorOptions::kMaxProjectsWithWorkflows) *
+          options.workflows_per_project >
+      50'000) {
     return absl::InvalidArgumentError("there must be at most 50000 workflows in all projects");
   }
   if (options.promotions < 0 || options.promotions > 5'000) {
     return absl::InvalidArgumentError("the number of promotions must be 0 to 5000");
+  }
+  if (options.deployment_targets < 5 || options.deployment_targets > 5000) {
+    return absl::InvalidArgumentError("the number of deployment targets must be 5 to 5000");
+  }
+  if (options.deployments < 0 || options.deployments > 5000) {
+    return absl::InvalidArgumentError("the number of deployments must be 0 to 5000");
   }
   if (options.huge_log_bytes < 1024 || options.huge_log_bytes > (512U << 20)) {
     return absl::InvalidArgumentError("the huge log must have 1 KiB to 512 MiB");
@@ -76,7 +85,8 @@ struct Simulator::Impl {
         controls{.faults = faults,
                  .ledger = ledger,
                  .world = world,
-                 .release_held = [this] { server->ReleaseHeld(); }},
+                 .release_held = [this] { server->ReleaseHeld(); },
+                 .set_access = [this](Access access) { api.SetAccess(access); }},
         api(options, world, controls) {}
 
   const SimulatorOptions options;
@@ -147,6 +157,8 @@ uint64_t Simulator::total_connections() const { return impl_->ledger.total_conne
 bool Simulator::WaitUntil(const std::function<bool()>& condition, absl::Duration limit) const {
   return impl_->ledger.WaitUntil(condition, limit);
 }
+
+void Simulator::SetAccess(Access access) { impl_->api.SetAccess(access); }
 
 void Simulator::SetToken(std::string token) { impl_->api.SetToken(std::move(token)); }
 

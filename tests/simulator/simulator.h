@@ -65,6 +65,9 @@ class Simulator {
   // From now on this is the right API token.
   void SetToken(std::string token);
 
+  // From now on the caller may do this; requests to /_simulator/ are never refused for it.
+  void SetAccess(Access access);
+
  private:
   struct Impl;
   explicit Simulator(std::unique_ptr<Impl> impl);

@@ -61,6 +61,7 @@ std::vector<std::pair<std::string, std::string>> NamedIds(const WellKnownIds& id
   return {{"organization_id", ids.organization},
           {"user_id", ids.user},
           {"project_id", ids.project},
+          {"project_name", ids.project_name},
           {"other_project_id", ids.other_project},
           {"empty_project_id", ids.empty_project},
           {"deleted_project_id", ids.deleted_project},
@@ -84,7 +85,12 @@ std::vector<std::pair<std::string, std::string>> NamedIds(const WellKnownIds& id
           {"empty_agent_type_name", ids.empty_agent_type},
           {"agent_name", ids.agent},
           {"disabled_agent_name", ids.disabled_agent},
-          {"slashed_agent_name", ids.slashed_agent}};
+          {"slashed_agent_name", ids.slashed_agent},
+          {"usable_target_id", ids.usable_target},
+          {"cordoned_target_id", ids.cordoned_target},
+          {"syncing_target_id", ids.syncing_target},
+          {"unusable_target_id", ids.unusable_target},
+          {"deployed_target_id", ids.deployed_target}};
 }
 
 World::World(const SimulatorOptions& options, absl::Time start)
@@ -117,7 +123,10 @@ World::World(const SimulatorOptions& options, absl::Time start)
   }
   ids_.project = projects_[0].id;
   if (options.projects > 1) ids_.other_project = projects_[1].id;
-  for (int i = 0; i < options.projects; i++) AddSeededProject(i, options, start);
+  const int busy_projects = std::min(options.projects, SimulatorOptions::kMaxProjectsWithWorkflows);
+  for (int i = 0; i < busy_projects; i++) AddSeededProject(i, options, start);
+  ids_.project_name = projects_[0].name;
+  SeedDeployments(options, start);
 }
 
 void World::AddSeededProject(int index, const SimulatorOptions& options, absl::Time start) {

@@ -17,9 +17,11 @@
 
 #include "absl/time/time.h"
 #include "tests/simulator/agent_pool.h"
+#include "tests/simulator/deployment_store.h"
 #include "tests/simulator/lifecycle.h"
 #include "tests/simulator/options.h"
 #include "tests/simulator/promotion_targets.h"
+#include "tests/simulator/retention_policies.h"
 #include "tests/simulator/seeded_ids.h"
 
 namespace semaphore::simulator {
@@ -106,6 +108,7 @@ struct WellKnownIds {
   std::string organization;
   std::string user;
   std::string project;
+  std::string project_name;
   std::string other_project;  // the second one; empty when there is only one
   std::string empty_project;
   std::string deleted_project;  // running a workflow in it is refused with its own text
@@ -136,6 +139,12 @@ struct WellKnownIds {
   std::string agent;  // runs running_self_hosted_job
   std::string disabled_agent;
   std::string slashed_agent;
+  // Deployment targets of the first project.
+  std::string usable_target;    // has secrets
+  std::string cordoned_target;  // deactivated
+  std::string syncing_target;   // for ever
+  std::string unusable_target;
+  std::string deployed_target;  // usable, with as many deployments as asked for
 };
 
 // The same as pairs of name and id, for scripts.
@@ -178,6 +187,11 @@ class World {
 
   // Of all projects, in order of creation.
   const std::deque<Pipeline>& pipelines() const { return pipelines_; }
+  // In order of creation, deleted ones included.
+  const std::deque<Project>& projects() const { return projects_; }
+
+  DeploymentStore& deployments() { return deployments_; }
+  RetentionPolicies& retention_policies() { return retention_policies_; }
 
   // Newest first.
   std::vector<const Workflow*> WorkflowsOf(std::string_view project_id) const;
@@ -219,6 +233,7 @@ class World {
                   std::string_view pipeline_file, absl::Time now) const;
 
  private:
+  void SeedDeployments(const SimulatorOptions& options, absl::Time start);
   void AddSeededProject(int index, const SimulatorOptions& options, absl::Time start);
   void AddSeededPromotions(const Pipeline& pipeline, int count, absl::Time start);
   Pipeline& Add(Workflow workflow, std::string_view pipeline_file);
@@ -244,6 +259,8 @@ class World {
   std::unordered_map<std::string, std::deque<Promotion>> promotions_by_pipeline_;  // oldest first
   std::unordered_map<std::string, const Workflow*> rerun_by_token_;
   std::unordered_set<std::string> promotion_tokens_;
+  DeploymentStore deployments_;
+  RetentionPolicies retention_policies_;
 };
 
 // "refs/heads/x" and "x" are the branch "x", "refs/tags/x" stays, "refs/pull/7" is
