@@ -13,8 +13,10 @@
 #include "client/job_log.h"
 #include "client/pages.h"
 #include "client/quote.h"
+#include "client/reply.h"
 #include "client/string_view.h"
 #include "client/upstream_error.h"
+#include "client/validate.h"
 #include "semaphore/v1/job.pb.h"
 #include "semaphore/v1/pipeline.pb.h"
 #include "semaphore/v1/promotion.pb.h"
@@ -136,36 +138,37 @@ std::string LogPage(const JobLogEvents& events, size_t first, int32_t page_size,
   return page;
 }
 
-// Where the page starts. A log that may still grow is fetched anew for a first page; a walk goes on
-// in what it began with, so that it is one download.
+// Where a page starts; INVALID_FIELD for a token that is none of this list.
+absl::StatusOr<PagePosition> PageStart(const std::string& token, std::string_view binding) {
+  if (token.empty()) return PagePosition{};
+  absl::StatusOr<PagePosition> position = DecodePageToken(token, binding);
+  if (position.ok()) return position;
+  return InvalidFields({{"page_token", std::string(position.status().message())}});
+}
+
+// A log that may still grow is fetched anew for a first page; a walk goes on in what it began with,
+// so that it is one download.
 asio::awaitable<CallResult> GetJobLog(Upstream& upstream, const MethodSpec& spec,
                                       MessagePtr message, CallContext context) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const auto& request = *DynamicCastToGenerated<v1::GetJobLogRequest>(message.get());
   const std::string binding = PageBinding(spec, upstream.options().organization, request);
-  PagePosition position;
-  if (!request.page_token().empty()) {
-    absl::StatusOr<PagePosition> decoded = DecodePageToken(request.page_token(), binding);
-    if (!decoded.ok()) {
-      co_return FailedCall(
-          spec, InvalidFields({{"page_token", std::string(decoded.status().message())}}));
-    }
-    position = *std::move(decoded);
-  }
+  const absl::StatusOr<PagePosition> position = PageStart(request.page_token(), binding);
+  if (!position.ok()) co_return FailedCall(spec, position.status());
   const MonotonicTime now = upstream.clock().Now();
   const JobLogShelf::Entry kept = upstream.job_logs().Get(request.job_id(), now);
-  const bool usable = kept.events != nullptr && position.offset <= kept.events->size() &&
-                      (kept.events->complete() || position.offset > 0);
+  const bool usable = kept.events != nullptr && position->offset <= kept.events->size() &&
+                      (kept.events->complete() || position->offset > 0);
   CallResult result;
   if (usable) {
     result.kept = true;
     result.age = absl::FromChrono(now - kept.downloaded);
-    result.reply = LogPage(*kept.events, position.offset, request.page_size(), binding);
+    result.reply = LogPage(*kept.events, position->offset, request.page_size(), binding);
     co_return result;
   }
   const FetchedLog fetched = co_await FetchLog(upstream, spec, message, context);
   if (!fetched.status.ok()) co_return FailedCall(spec, fetched.status, fetched.exchange);
-  if (position.offset > fetched.events->size()) {
+  if (position->offset > fetched.events->size()) {
     co_return FailedCall(
         spec,
         InvalidFields({{"page_token", "the log is shorter than it was; start again without it"}}),
@@ -174,14 +177,8 @@ asio::awaitable<CallResult> GetJobLog(Upstream& upstream, const MethodSpec& spec
   upstream.job_logs().Put(request.job_id(), fetched.events, upstream.clock().Now());
   result.attempts = fetched.exchange.attempts;
   result.may_have_arrived = true;
-  result.reply = LogPage(*fetched.events, position.offset, request.page_size(), binding);
+  result.reply = LogPage(*fetched.events, position->offset, request.page_size(), binding);
   co_return result;
-}
-
-bool IsJsonObject(std::string_view body) {
-  boost::system::error_code error;
-  const json::value root = json::parse(json::string_view(body.data(), body.size()), error);
-  return !error && root.is_object();
 }
 
 // Upstream answers 400 with its findings; that is the answer, not an error. `Malformed request` is
@@ -199,15 +196,11 @@ asio::awaitable<CallResult> ValidatePipelineYaml(Upstream& upstream, const Metho
   reply.set_message(ReplaceInvalidUtf8(UpstreamMessage(body)));
   reply.set_valid(exchange.status.ok());
   if (!exchange.status.ok()) {
-    const bool findings = exchange.response.status == 400 && !reply.message().empty() &&
+    const bool findings = EffectiveStatus(exchange.response) == 400 && !reply.message().empty() &&
                           !absl::StartsWith(reply.message(), "Malformed request");
     if (!findings) co_return FailedCall(spec, exchange.status, exchange);
-  } else if (!IsJsonObject(body)) {
-    co_return FailedCall(
-        spec,
-        MakeError(Reason::kUpstreamMalformedResponse,
-                  "Semaphore's reply is not what it should be: expected an object"),
-        exchange);
+  } else if (const absl::Status object = CheckIsObject(body); !object.ok()) {
+    co_return FailedCall(spec, object, exchange);
   }
   co_return Answered(reply, exchange);
 }
@@ -233,6 +226,12 @@ asio::awaitable<CallResult> ListPromotions(Upstream& upstream, const MethodSpec&
       *upstream.table().Find("semaphore.v1.PipelineService/GetPipeline");
   v1::GetPipelineRequest pipeline;
   pipeline.set_pipeline_id(request.pipeline_id());
+  // A filter of the list, but here it goes into a path.
+  const absl::Status valid = ValidateRequest(get_pipeline, pipeline);
+  if (!valid.ok()) co_return FailedCall(spec, valid);
+  const absl::StatusOr<PagePosition> position =
+      PageStart(request.page_token(), PageBinding(spec, upstream.options().organization, request));
+  if (!position.ok()) co_return FailedCall(spec, position.status());
   const EncodedRequest encoded = EncodeRequest(get_pipeline, pipeline);
   HttpRequest http = upstream.ToHttp(get_pipeline, encoded);
   Upstream::SendOptions send;

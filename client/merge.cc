@@ -82,8 +82,12 @@ asio::awaitable<CallResult> CallMerged(Upstream& upstream, const MethodSpec& spe
   const ResourceLocks::Held held =
       co_await upstream.locks().Acquire(std::move(key), context.deadline);
   if (!held) {
-    co_return FailedCall(
-        spec, MakeError(Reason::kDeadline, "out of time while another change of it was under way"));
+    const asio::cancellation_state cancellation = co_await asio::this_coro::cancellation_state;
+    const bool left = cancellation.cancelled() != asio::cancellation_type::none;
+    co_return FailedCall(spec,
+                         left ? MakeError(Reason::kCancelled, "the caller went away")
+                              : MakeError(Reason::kDeadline,
+                                          "out of time while another change of it was under way"));
   }
   CallResult read = co_await upstream.Call(*spec.merge_from, read_request, context);
   if (!read.status.ok()) {
@@ -98,6 +102,8 @@ asio::awaitable<CallResult> CallMerged(Upstream& upstream, const MethodSpec& spe
   Message* resource = merged->GetReflection()->MutableMessage(merged.get(), resource_field);
   resource->CopyFrom(*current);
   CopyPaths(paths, change, *resource);
+  // Whatever the reading said: what is written is what was asked for.
+  CopyPaths({IdentifierOf(change.GetDescriptor())->name()}, change, *resource);
   if (LeavesNothing(*resource)) {
     co_return FailedCall(spec,
                          InvalidFields({{resource_field->name(),

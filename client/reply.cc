@@ -198,6 +198,13 @@ absl::StatusOr<PageVerdict> DecodePage(const MethodSpec& spec, std::string_view 
   return verdict;
 }
 
+absl::Status CheckIsObject(std::string_view body) {
+  Document document;
+  const absl::Status parsed = document.Parse(body);
+  if (!parsed.ok() || document.value().is_object()) return parsed;
+  return Malformed("expected an object");
+}
+
 void FillFromRequest(const MethodSpec& spec, const Message& request, Message& reply) {
   for (const RequestDefault& entry : spec.reply_defaults) {
     const Message* source = &request;

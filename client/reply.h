@@ -29,6 +29,9 @@ absl::StatusOr<PageVerdict> DecodePage(const MethodSpec& spec, std::string_view 
                                        const PageQuery& query, PageFacts facts, Drift& drift,
                                        google::protobuf::Message& reply);
 
+// The errors of DecodeReply for a body that is no JSON object; its members may be anything.
+absl::Status CheckIsObject(std::string_view body);
+
 // Fields that are empty in `reply` and known from `request`, such as the id that was asked for.
 void FillFromRequest(const MethodSpec& spec, const google::protobuf::Message& request,
                      google::protobuf::Message& reply);

@@ -15,6 +15,7 @@
 #include "client/functions.h"
 #include "client/merge.h"
 #include "client/pages.h"
+#include "client/redact.h"
 #include "client/reply.h"
 #include "client/retry.h"
 #include "client/string_view.h"
@@ -138,6 +139,7 @@ asio::awaitable<CallResult> Upstream::CallPlain(const MethodSpec& spec, MessageP
       request = completed;
     }
   }
+  send.request = request;
   const std::string made_token = send.made_token;
   std::vector<std::string> changed;
   const bool partial = spec.mask_field != nullptr && spec.merge_from == nullptr;
@@ -421,7 +423,9 @@ absl::Status Upstream::StatusOf(const HttpResult& result, const SendOptions& opt
   if (!result.status.ok()) return result.status;
   const int status = result.response.status;
   if (IsSuccess(status) || (status == 302 && options.accept_redirect)) return absl::OkStatus();
-  return StatusFromReply(result.response, clock_.WallNow());
+  return StatusFromReply(
+      result.response, clock_.WallNow(),
+      options.request ? SecretsOf(*options.request) : std::vector<std::string>());
 }
 
 // Upstream has no reason to repeat our token; should it ever, it goes no further. A JSON body is

@@ -100,6 +100,8 @@ class Upstream {
     bool authorize = true;         // send the API token
     std::string secret;  // where it is not sent: what stands in the target instead and goes no
                          // further
+    // Where set, its secrets are taken out of upstream's words too.
+    std::shared_ptr<const google::protobuf::Message> request;
     std::function<void(HttpRequest&)> before_each;  // adjusts the request before each attempt
   };
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/error.h"
 #include "client/quote.h"
+#include "client/redact.h"
 #include "client/string_view.h"
 
 namespace semaphore::client {
@@ -21,6 +22,8 @@ namespace json = boost::json;
 
 constexpr absl::Duration kDefaultRetryDelay = absl::Seconds(1);
 constexpr absl::Duration kMaxRetryAfter = absl::Hours(1);
+constexpr size_t kShownBytes = 200;         // of upstream's words in a message
+constexpr size_t kRedactedBytes = 4 << 10;  // of upstream's words that are searched for secrets
 
 // Texts of 400, 413 and 422 that mean something more exact than "rejected". The first match wins;
 // letter case does not count; `also` must stand somewhere behind `text`.
@@ -119,8 +122,9 @@ const TextRow* FindText(std::string_view message) {
   return nullptr;
 }
 
-absl::Status Rejected(const std::string& message, ErrorDetails details, const CodeRow* body_code) {
-  if (const TextRow* row = FindText(message)) {
+absl::Status Rejected(const std::string& message, const std::string& shown, ErrorDetails details,
+                      const CodeRow* body_code) {
+  if (const TextRow* row = FindText(Utf8Prefix(message, kShownBytes))) {
     details.code = row->code;
     if (row->retry && !details.retry_after) details.retry_after = absl::Seconds(30);
   } else if (body_code != nullptr && body_code->name == "FAILED_PRECONDITION") {
@@ -128,10 +132,10 @@ absl::Status Rejected(const std::string& message, ErrorDetails details, const Co
   } else if (body_code != nullptr && body_code->name == "OUT_OF_RANGE") {
     details.code = absl::StatusCode::kOutOfRange;
   }
-  return MakeError(Reason::kUpstreamRejected,
-                   absl::StrCat("Semaphore refused the request: ",
-                                message.empty() ? "no reason given" : message),
-                   details);
+  return MakeError(
+      Reason::kUpstreamRejected,
+      absl::StrCat("Semaphore refused the request: ", shown.empty() ? "no reason given" : shown),
+      details);
 }
 
 absl::Status NotFound(const std::string& message, const ErrorDetails& details) {
@@ -198,19 +202,20 @@ std::optional<absl::Duration> RetryAfter(const HttpResponse& response, absl::Tim
   return std::clamp(wait, absl::ZeroDuration(), kMaxRetryAfter);
 }
 
-absl::Status StatusFromReply(const HttpResponse& response, absl::Time now) {
+absl::Status StatusFromReply(const HttpResponse& response, absl::Time now,
+                             const std::vector<std::string>& secrets) {
   const std::string message = UpstreamMessage(response.body);
-  const std::string shown = ReplaceInvalidUtf8(Utf8Prefix(message, 200));
   ErrorDetails details;
   details.upstream_status = response.status;
-  details.upstream_message = message;
+  details.upstream_message = Redact(Utf8Prefix(message, kRedactedBytes), secrets);
+  const std::string shown = ReplaceInvalidUtf8(Utf8Prefix(details.upstream_message, kShownBytes));
   details.retry_after = RetryAfter(response, now);
   const int status = EffectiveStatus(response);
   switch (status) {
     case 400:
     case 413:
     case 422:
-      return Rejected(shown, details, BodyCode(response.body));
+      return Rejected(message, shown, details, BodyCode(response.body));
     case 401:
       return Unauthorized(response.body, details);
     case 403:

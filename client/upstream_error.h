@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -19,8 +20,10 @@ namespace semaphore::client {
 // "Internal error".
 std::string UpstreamMessage(std::string_view body);
 
-// The status for a reply with a code other than 2xx. `now` resolves a Retry-After that is a date.
-absl::Status StatusFromReply(const HttpResponse& response, absl::Time now);
+// The status for a reply with a code other than 2xx. `now` resolves a Retry-After that is a date;
+// `secrets` (see redact.h) are taken out of upstream's words.
+absl::Status StatusFromReply(const HttpResponse& response, absl::Time now,
+                             const std::vector<std::string>& secrets = {});
 
 // The HTTP status that counts: a code inside the body (grpc-gateway's int, reschedule's name) wins
 // over the header's.

@@ -187,6 +187,8 @@ class Validator {
       const std::string item = absl::StrCat(path, "[", Quote(key), "]");
       if (key.empty()) Add(item, "a name must not be empty");
       CheckText(key, key_rule, item, false);
+      // Upstream's form parser would make "a[b]" an entry b inside of a, and so of a field's name.
+      if (key.find_first_of("[]") != std::string::npos) Add(item, "a name must not hold [ or ]");
       CheckText(entry.GetReflection()->GetString(entry, field->message_type()->map_value()), wire,
                 item, true);
       if (std::find(wire.reserved_keys().begin(), wire.reserved_keys().end(), key) !=
@@ -246,7 +248,8 @@ class Validator {
       case FieldDescriptor::TYPE_STRING:
         return CheckText(reflection->GetString(message, field), wire, path, secret);
       case FieldDescriptor::TYPE_BYTES:
-        return CheckSize(reflection->GetString(message, field).size(), wire, path);
+        CheckSize(reflection->GetString(message, field).size(), wire, path);
+        return;
       case FieldDescriptor::TYPE_ENUM: {
         const int value = reflection->GetEnumValue(message, field);
         if (field->enum_type()->FindValueByNumber(value) == nullptr) {
@@ -268,13 +271,14 @@ class Validator {
     }
   }
 
-  void CheckSize(size_t size, const Wire& wire, const std::string& path) {
+  bool CheckSize(size_t size, const Wire& wire, const std::string& path) {
     const size_t bound = wire.max_bytes() > 0 ? wire.max_bytes() : kDefaultMaxBytes;
     if (size > bound) Add(path, absl::StrCat("must be at most ", bound, " bytes, got ", size));
+    return size <= bound;
   }
 
   void CheckText(std::string_view text, const Wire& wire, const std::string& path, bool secret) {
-    CheckSize(text.size(), wire, path);
+    if (!CheckSize(text.size(), wire, path)) return;  // what is too long is not worth reading
     const std::string shown = secret ? "" : absl::StrCat(", got ", Quote(text));
     if (!IsUtf8(text)) return Add(path, absl::StrCat("must be UTF-8", shown));
     if (text.find('\0') != std::string_view::npos)

@@ -50,6 +50,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(
   SetLifetimes(config, builder);
   for (const std::unique_ptr<grpc::Service>& service : server->services_)
     builder.RegisterService(service.get());
+  builder.RegisterCallbackGenericService(&server->unknown_method_);
   server->server_ = builder.BuildAndStart();
   if (server->server_ == nullptr || port == 0) {
     return absl::UnavailableError(absl::StrCat("cannot listen for gRPC on ",

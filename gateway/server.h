@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/config.h"
+#include "gateway/unknown_method.h"
 
 namespace semaphore::gateway {
 
@@ -41,6 +42,7 @@ class Server {
   Server() = default;
 
   std::vector<std::unique_ptr<grpc::Service>> services_;
+  UnknownMethodService unknown_method_;
   std::unique_ptr<grpc::Server> server_;
   uint16_t port_ = 0;
 };

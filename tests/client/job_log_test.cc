@@ -197,6 +197,45 @@ TEST(JobLog, BytesThatAreNoUtf8AreReplacedNotRefused) {
   EXPECT_EQ(parsed.log.events(0).directive(), "\xEF\xBF\xBD");
 }
 
+TEST(JobLog, SurrogatesAreReadInPairsHoweverTheyAreCut) {
+  const std::string pairs = R"({"events":[{"output":"\ud834\udd1e \uD83D\uDE00"}]})";
+  for (size_t chunk = 1; chunk <= pairs.size(); ++chunk) {
+    const Parsed parsed = Parse(pairs, chunk);
+    ASSERT_TRUE(parsed.status.ok()) << parsed.status;
+    EXPECT_EQ(parsed.log.events(0).output(), "\xF0\x9D\x84\x9E \xF0\x9F\x98\x80");
+  }
+}
+
+// An escape that is half a character is no JSON that any of upstream's writers makes; as bytes,
+// which a program may print, it is replaced like any other bytes that are no UTF-8.
+TEST(JobLog, ALoneSurrogateIsMalformedAsAnEscapeAndReplacedAsBytes) {
+  for (const char* escape : {R"(\ud800)", R"(\udc00)", R"(\udfff\ud800)", R"(\ud800\ud800)",
+                             R"(\ud834A)", R"(\ud834\u0041)", R"(\ud834\n)", R"(a\udbff)"}) {
+    for (const char* key : {"output", "directive", "event", "unknown"}) {
+      const std::string text = R"({"events":[{"event":"job_started"},{")" + std::string(key) +
+                               "\":\"" + escape + "\"}]}";
+      for (const size_t chunk : {size_t{1}, size_t{5}, std::string::npos}) {
+        EXPECT_EQ(ReasonOf(Parse(text, chunk).status), "UPSTREAM_MALFORMED_RESPONSE")
+            << text << " in pieces of " << chunk;
+      }
+    }
+  }
+  for (const size_t chunk : {size_t{1}, std::string::npos}) {
+    const Parsed parsed = Parse("{\"events\":[{\"output\":\"a\xED\xA0\x80z\"}]}", chunk);
+    ASSERT_TRUE(parsed.status.ok()) << parsed.status;
+    EXPECT_EQ(parsed.log.events(0).output(), "a\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBDz");
+  }
+}
+
+TEST(JobLog, ADuplicateKeyOfAnEventIsReadOnce) {
+  const Parsed parsed =
+      Parse(R"({"events":[{"output":"a","output":"b","exit_code":1,"exit_code":2}]})");
+  ASSERT_TRUE(parsed.status.ok()) << parsed.status;
+  ASSERT_EQ(parsed.log.events_size(), 1);
+  EXPECT_EQ(parsed.log.events(0).output(), "b");
+  EXPECT_EQ(parsed.log.events(0).exit_code(), 2);
+}
+
 TEST(JobLog, AHugeOutputBecomesSeveralEventsThatJoinToTheSameText) {
   std::string output;
   while (output.size() < (3 << 20)) output += "grün ✓ ";

@@ -56,10 +56,16 @@ class UpstreamFixture : public testing::Test {
   CallResult Call(const char* method, const std::string& request,
                   MonotonicDuration within = std::chrono::seconds(30)) {
     const MethodSpec& spec = Method(method);
+    return CallMessage(spec, RequestOf(spec, request), within);
+  }
+
+  CallResult CallMessage(const MethodSpec& spec,
+                         std::shared_ptr<const google::protobuf::Message> request,
+                         MonotonicDuration within = std::chrono::seconds(30)) {
     CallResult result;
     result.status = absl::UnknownError("the call did not end");
     boost::asio::co_spawn(context_,
-                          upstream_->Call(spec, RequestOf(spec, request),
+                          upstream_->Call(spec, std::move(request),
                                           CallContext{.deadline = clock_.Now() + within,
                                                       .traceparent = traceparent_}),
                           [&result](std::exception_ptr exception, CallResult done) {

@@ -198,6 +198,17 @@ TEST_F(UpstreamTest, TooManyWaitingCallsAreAnOverload) {
   EXPECT_TRUE(GetRetryAfter(result.status).has_value());
 }
 
+TEST_F(UpstreamTest, ARequestThatOurOwnClientRefusesIsOurOwnError) {
+  for (const char* method : {kGet, kRun}) {
+    http_.Break(HttpCause::kRefused, false, absl::InvalidArgumentError("the target holds a space"));
+    const CallResult result = Call(method, method == kGet ? kPipeline : kRunRequest);
+    EXPECT_EQ(result.status.code(), absl::StatusCode::kInternal);
+    EXPECT_EQ(ReasonOf(result.status), "GATEWAY_ERROR");
+    EXPECT_FALSE(GetRetryAfter(result.status).has_value());
+    EXPECT_FALSE(result.may_have_arrived);
+  }
+}
+
 TEST_F(UpstreamTest, ARedirectIsNotFollowed) {
   http_.Reply(302, "", {{"location", "https://elsewhere/"}});
   EXPECT_EQ(ReasonOf(Call(kGet, kPipeline).status), "UPSTREAM_MALFORMED_RESPONSE");
