@@ -9,6 +9,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/deployment_secrets.h"
 #include "client/error.h"
 #include "client/job_log.h"
 #include "client/pages.h"
@@ -253,6 +254,7 @@ asio::awaitable<CallResult> ListPromotions(Upstream& upstream, const MethodSpec&
 Function FindFunction(std::string_view name) {
   if (name == "GetJobLog") return GetJobLog;
   if (name == "ListPromotions") return ListPromotions;
+  if (name == "UpdateDeploymentTarget") return UpdateDeploymentTarget;
   if (name == "ValidatePipelineYaml") return ValidatePipelineYaml;
   return nullptr;
 }

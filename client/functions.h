@@ -1,6 +1,7 @@
 // The methods that options cannot say (`function` in the proto), by name: a validation whose "no"
 // is an answer, a list that must look at the pipeline first, a log that is streamed and may be
-// handed over to another path.
+// handed over to another path, an
+// update that must not empty what it does not name.
 #ifndef SEMAPHORE_CLIENT_FUNCTIONS_H_
 #define SEMAPHORE_CLIENT_FUNCTIONS_H_
 

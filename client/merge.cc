@@ -79,16 +79,9 @@ asio::awaitable<CallResult> CallMerged(Upstream& upstream, const MethodSpec& spe
       *ChangedPaths(spec, *request);  // validated with the request
   const MessagePtr read_request = ReadRequest(*spec.merge_from, change);
   std::string key = absl::StrCat(spec.service, "/", read_request->SerializeAsString());
-  const ResourceLocks::Held held =
-      co_await upstream.locks().Acquire(std::move(key), context.deadline);
-  if (!held) {
-    const asio::cancellation_state cancellation = co_await asio::this_coro::cancellation_state;
-    const bool left = cancellation.cancelled() != asio::cancellation_type::none;
-    co_return FailedCall(spec,
-                         left ? MakeError(Reason::kCancelled, "the caller went away")
-                              : MakeError(Reason::kDeadline,
-                                          "out of time while another change of it was under way"));
-  }
+  const absl::StatusOr<ResourceLocks::Held> held =
+      co_await upstream.Lock(std::move(key), context.deadline);
+  if (!held.ok()) co_return FailedCall(spec, held.status());
   CallResult read = co_await upstream.Call(*spec.merge_from, read_request, context);
   if (!read.status.ok()) {
     read.status = WithMethod(std::move(read.status), spec.full_name);

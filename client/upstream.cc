@@ -125,7 +125,8 @@ asio::awaitable<CallResult> Upstream::Call(const MethodSpec& spec, MessagePtr re
 }
 
 asio::awaitable<CallResult> Upstream::CallPlain(const MethodSpec& spec, MessagePtr request,
-                                                CallContext context) {
+                                                CallContext context,
+                                                std::function<void(EncodedRequest&)> adjust) {
   co_await asio::this_coro::throw_if_cancelled(false);
   SendOptions send;
   bool caller_token = false;
@@ -144,7 +145,8 @@ asio::awaitable<CallResult> Upstream::CallPlain(const MethodSpec& spec, MessageP
   std::vector<std::string> changed;
   const bool partial = spec.mask_field != nullptr && spec.merge_from == nullptr;
   if (partial) changed = *ChangedPaths(spec, *request);  // validated with the request
-  const EncodedRequest encoded = EncodeRequest(spec, *request, partial ? &changed : nullptr);
+  EncodedRequest encoded = EncodeRequest(spec, *request, partial ? &changed : nullptr);
+  if (adjust) adjust(encoded);
   HttpRequest http = ToHttp(spec, encoded);
   Exchange exchange = co_await Send(spec, std::move(http), context, std::move(send));
   if (!exchange.status.ok()) co_return FailedCall(spec, exchange.status, exchange);
@@ -223,6 +225,18 @@ asio::awaitable<CallResult> Upstream::CallPage(const MethodSpec& spec, MessagePt
       MakeError(Reason::kUpstreamMalformedResponse,
                 "the list changes faster than it can be read; narrow the filters or start again"),
       total);
+}
+
+asio::awaitable<absl::StatusOr<ResourceLocks::Held>> Upstream::Lock(std::string resource,
+                                                                    MonotonicTime deadline) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  ResourceLocks::Held held = co_await locks_.Acquire(std::move(resource), deadline);
+  if (held) co_return std::move(held);
+  const asio::cancellation_state cancellation = co_await asio::this_coro::cancellation_state;
+  const bool left = cancellation.cancelled() != asio::cancellation_type::none;
+  co_return left
+      ? MakeError(Reason::kCancelled, "the caller went away")
+      : MakeError(Reason::kDeadline, "out of time while another change of it was under way");
 }
 
 asio::awaitable<Upstream::Exchange> Upstream::Send(const MethodSpec& spec, HttpRequest request,

@@ -109,10 +109,10 @@ class Upstream {
   boost::asio::awaitable<Exchange> Send(const MethodSpec& spec, HttpRequest request,
                                         CallContext context, SendOptions options);
 
-  // A method that is one request.
+  // A method that is one request, which `adjust` may still change.
   boost::asio::awaitable<CallResult> CallPlain(
       const MethodSpec& spec, std::shared_ptr<const google::protobuf::Message> request,
-      CallContext context);
+      CallContext context, std::function<void(EncodedRequest&)> adjust = {});
 
   // A list method, from page token to next page token.
   boost::asio::awaitable<CallResult> CallPage(
@@ -135,7 +135,11 @@ class Upstream {
   const MethodTable& table() const { return table_; }
   const Clock& clock() const { return clock_; }
   JobLogShelf& job_logs() { return job_logs_; }
-  ResourceLocks& locks() { return locks_; }
+
+  // The right to change one resource, held until it is destroyed; DEADLINE or CANCELLED when it
+  // could not be had.
+  boost::asio::awaitable<absl::StatusOr<ResourceLocks::Held>> Lock(std::string resource,
+                                                                   MonotonicTime deadline);
 
  private:
   Upstream(Options options, const MethodTable& table, HttpClient& http, Budget& budget,

@@ -14,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "gateway/config.h"
-#include "gateway/unknown_method.h"
+#include "gateway/server_unknown_method.h"
 
 namespace semaphore::gateway {
 

@@ -26,8 +26,8 @@ mapfile -t gateway < <(sources gateway)
 mapfile -t simulator < <(sources tests/simulator)
 mapfile -t headers < <(find client gateway tests -type f -name '*.h' | sort)
 mapfile -t without_grpc < <(sources client gateway tests |
-  grep -vE '^gateway/(service|server|status|call_command)[a-z_]*\.(h|cc)$|^tests/gateway/')
-mapfile -t texts < <({ find . -maxdepth 1 -type f; find .ci client deploy docs gateway proto tests -type f; } |
+  grep -vE '^gateway/(service|server|status|call_command)[a-z_]*\.(h|cc)$|^tests/(gateway|bench)/')
+mapfile -t texts < <({ find . -maxdepth 1 -type f ! -name .git; find .ci client deploy docs gateway proto tests -type f; } |
   grep -vE '\.pyc$|^tests/layering\.sh$' | sort)
 
 refuse "client/ knows nothing of gRPC or of gateway/" "$(include 'grpc|gateway/|tests/')" "${client[@]}"

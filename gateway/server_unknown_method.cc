@@ -1,4 +1,4 @@
-#include "gateway/unknown_method.h"
+#include "gateway/server_unknown_method.h"
 
 #include <string>
 

@@ -1,7 +1,7 @@
 // Answers calls of methods that do not exist with an error of ours, METHOD_NOT_FOUND; gRPC itself
 // would answer without any details.
-#ifndef SEMAPHORE_GATEWAY_UNKNOWN_METHOD_H_
-#define SEMAPHORE_GATEWAY_UNKNOWN_METHOD_H_
+#ifndef SEMAPHORE_GATEWAY_SERVER_UNKNOWN_METHOD_H_
+#define SEMAPHORE_GATEWAY_SERVER_UNKNOWN_METHOD_H_
 
 #include <grpcpp/generic/async_generic_service.h>
 
@@ -15,4 +15,4 @@ class UnknownMethodService final : public grpc::CallbackGenericService {
 
 }  // namespace semaphore::gateway
 
-#endif  // SEMAPHORE_GATEWAY_UNKNOWN_METHOD_H_
+#endif  // SEMAPHORE_GATEWAY_SERVER_UNKNOWN_METHOD_H_
