@@ -33,6 +33,12 @@ struct RequestDefault {
   std::vector<const google::protobuf::FieldDescriptor*> from;  // in the request
 };
 
+// A type of resource that a method reads or changes, and the request's field that names one.
+struct ResourceReference {
+  std::string type;                                            // "Pipeline"
+  std::vector<const google::protobuf::FieldDescriptor*> name;  // empty: the request names none
+};
+
 struct MethodSpec {
   int index = 0;          // position in the table; arrays by method use it
   std::string full_name;  // "semaphore.v1.PipelineService/GetPipeline"
@@ -62,6 +68,11 @@ struct MethodSpec {
   const google::protobuf::FieldDescriptor* mask_field = nullptr;   // update_mask
   const MethodSpec* merge_from = nullptr;
   std::optional<Condition> terminal;
+  std::optional<Condition> never_kept;  // on the request: its reply holds secrets
+  const google::protobuf::FieldDescriptor* ended = nullptr;  // in the reply; null: not told
+
+  // What a read reads (lists: the type of their items, and no name); what a change invalidates.
+  std::vector<ResourceReference> resources;
 
   bool IsRead() const { return call.verb() == upstream::v1::VERB_GET; }
   bool IsPaged() const { return call.has_pages(); }

@@ -1,0 +1,41 @@
+// The store of one process: sharded by key, each shard evicting by S3-FIFO (a small queue for what
+// came once, a main queue for what was asked for again, a memory of what the small one let go), so
+// that a walk through a hundred thousand pipelines does not flush the ones that people look at.
+#ifndef SEMAPHORE_GATEWAY_MEMORY_STORE_H_
+#define SEMAPHORE_GATEWAY_MEMORY_STORE_H_
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "gateway/cache_store.h"
+
+namespace semaphore::gateway {
+
+class MemoryStore final : public CacheStore {
+ public:
+  struct Options {
+    size_t max_bytes = 256 << 20;  // of all shards together; 0 keeps nothing
+    size_t shards = 16;            // a power of two
+  };
+
+  explicit MemoryStore(const Options& options);
+  ~MemoryStore() override;
+
+  std::shared_ptr<const CachedReply> Get(std::string_view key) override;
+  void Put(std::string_view key, std::shared_ptr<const CachedReply> reply) override;
+  void Remove(std::string_view key) override;
+  Stats GetStats() const override;
+
+ private:
+  class Shard;
+
+  Shard& ShardOf(size_t hash) const;
+
+  const Options options_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+}  // namespace semaphore::gateway
+
+#endif  // SEMAPHORE_GATEWAY_MEMORY_STORE_H_
