@@ -159,7 +159,7 @@ asio::awaitable<CallResult> GetJobLog(Upstream& upstream, const MethodSpec& spec
   const MonotonicTime now = upstream.clock().Now();
   const JobLogShelf::Entry kept = upstream.job_logs().Get(request.job_id(), now);
   const bool usable = kept.events != nullptr && position->offset <= kept.events->size() &&
-                      (kept.events->complete() || position->offset > 0);
+                      (position->offset > 0 || (kept.events->complete() && !context.fresh));
   CallResult result;
   if (usable) {
     result.kept = true;

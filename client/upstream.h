@@ -33,6 +33,7 @@ struct CallContext {
   MonotonicTime deadline;
   std::string traceparent = {};  // W3C trace context to send on; may be empty
   Turn turn = {};                // whose place in the queue for upstream it is
+  bool fresh = false;            // nothing that was downloaded before
 };
 
 struct CallResult {

@@ -36,8 +36,8 @@ struct Lifetimes {
 // demands; a known one with a value that is no number of seconds is INVALID_ARGUMENT.
 struct CacheDirectives {
   bool no_cache = false;                    // a new answer, and no other
-  std::optional<absl::Duration> max_age;    // one said at most so long ago
-  std::optional<absl::Duration> max_stale;  // content with one that ran out so long ago
+  std::optional<absl::Duration> max_age = {};    // one said at most so long ago
+  std::optional<absl::Duration> max_stale = {};  // content with one that ran out so long ago
 };
 absl::StatusOr<CacheDirectives> ParseCacheControl(std::string_view value);
 

@@ -35,13 +35,11 @@ namespace {
 constexpr absl::Duration kLeastReserve = absl::Milliseconds(20);
 constexpr double kReserveShare = 0.05;
 
-// Ours, unless the caller brought one that is safe to repeat in a log.
-std::string RequestId(const std::string& given) {
-  const bool safe = !given.empty() && given.size() <= 64 &&
-                    std::all_of(given.begin(), given.end(), [](unsigned char c) {
-                      return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
-                    });
-  return safe ? given : client::MakeUuid();
+// Whether a caller's own request id may be repeated in a log.
+bool IsSafeId(const std::string& id) {
+  return !id.empty() && id.size() <= 64 && std::all_of(id.begin(), id.end(), [](unsigned char c) {
+    return absl::ascii_isalnum(c) || c == '-' || c == '_' || c == '.';
+  });
 }
 
 // W3C trace context, version 00 or later: hexadecimal digits and dashes. Anything else is not sent
@@ -60,6 +58,29 @@ absl::StatusOr<client::Priority> PriorityOf(const std::string& given) {
   return client::InvalidFields(
       {{"x-priority",
         absl::StrCat("expected \"interactive\" or \"batch\", got ", client::Quote(given))}});
+}
+
+absl::StatusOr<std::shared_ptr<const Message>> Parse(const IncomingCall& call) {
+  std::shared_ptr<Message> request(call.method->request_prototype->New());
+  if (!request->ParseFromString(call.request)) {
+    return client::InvalidFields(
+        {{"request", absl::StrCat("the bytes are no ", request->GetDescriptor()->full_name(),
+                                  ", or one of its texts is not UTF-8")}});
+  }
+  return request;
+}
+
+Answer Refusal(absl::Status status) {
+  Answer answer;
+  answer.status = std::move(status);
+  return answer;
+}
+
+absl::Status Draining() {
+  ErrorDetails details;
+  details.retry_after = absl::Seconds(1);
+  return MakeError(Reason::kGatewayDraining, "the gateway is shutting down; ask another replica",
+                   details);
 }
 
 bool IsServerFault(const absl::Status& status) {
@@ -89,21 +110,22 @@ void OngoingCall::Cancel() {
 
 struct Engine::Running {
   IncomingCall call;
-  const Organization* organization;
-  std::shared_ptr<const Message> request;
+  Prepared prepared;
   client::CallContext context;
   Done done;
 };
 
 Engine::Engine(Options options, asio::any_io_executor executor,
-               const std::vector<Organization>& organizations, const client::Clock& clock,
-               Metrics& metrics, CallLog& call_log)
+               const std::vector<Organization>& organizations, ReplyCache& cache,
+               const client::Clock& clock, Metrics& metrics, CallLog& call_log)
     : options_(options),
       executor_(std::move(executor)),
       organizations_(organizations),
+      cache_(cache),
       clock_(clock),
       metrics_(metrics),
       call_log_(call_log),
+      id_prefix_(client::MakeUuid().substr(0, 18)),
       caller_limits_(options.callers) {}
 
 std::shared_ptr<OngoingCall> Engine::NewCall() const {
@@ -111,49 +133,97 @@ std::shared_ptr<OngoingCall> Engine::NewCall() const {
 }
 
 // ---- The path of a call
-// -------------------------------------------------------------------------------------------
 
-void Engine::Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done done) {
+std::optional<Answer> Engine::AnswerNow(IncomingCall& call, Prepared& prepared) {
   metrics_.CallStarted(call.method->index);
   call.request_id = RequestId(call.request_id);
   call.traceparent = TraceParent(call.traceparent);
+  if (draining_) return Conclude(call, nullptr, Refusal(Draining()));
+  const absl::StatusOr<const Organization*> organization = FindOrganization(call.organization);
+  if (!organization.ok()) return Conclude(call, nullptr, Refusal(organization.status()));
+  prepared.organization = *organization;
+  absl::Status refused;
+  if (!call.cache_control.empty()) {
+    const absl::StatusOr<CacheDirectives> directives = ParseCacheControl(call.cache_control);
+    refused = directives.status();
+    if (directives.ok()) prepared.directives = *directives;
+  }
+  if (refused.ok() && call.method->call.has_cache()) {
+    if (std::optional<Answer> kept = AnswerFromCache(call, prepared)) {
+      return Conclude(call, prepared.organization, *std::move(kept));
+    }
+  }
+  if (refused.ok()) {
+    const absl::StatusOr<client::Priority> priority = PriorityOf(call.priority);
+    refused = priority.status();
+    if (priority.ok()) prepared.priority = *priority;
+  }
+  if (refused.ok()) {
+    absl::StatusOr<std::shared_ptr<const Message>> request = Parse(call);
+    refused = request.status();
+    if (request.ok()) prepared.request = *std::move(request);
+  }
+  if (refused.ok()) refused = client::ValidateRequest(*call.method, *prepared.request);
+  if (refused.ok()) return std::nullopt;
+  return Conclude(call, prepared.organization, Refusal(std::move(refused)));
+}
+
+// What is kept was once asked for with the same request, so the request need not be validated.
+std::optional<Answer> Engine::AnswerFromCache(const IncomingCall& call, Prepared& prepared) {
+  const client::MethodSpec& method = *call.method;
+  thread_local std::vector<std::unique_ptr<Message>> scratch;
+  const auto index = static_cast<size_t>(method.index);
+  if (scratch.size() <= index) scratch.resize(index + 1);
+  if (scratch[index] == nullptr) scratch[index].reset(method.request_prototype->New());
+  Message& request = *scratch[index];
+  if (!request.ParseFromString(call.request) || !IsCacheable(method, request)) return std::nullopt;
+  request.DiscardUnknownFields();
+  thread_local std::string key;
+  key.clear();
+  ReplyCache::AppendKey(prepared.organization->name, "", method, request, key);
+  bool needs_refresh = false;
+  std::optional<ReplyCache::Answer> kept = cache_.Find(key, prepared.directives, needs_refresh);
+  if (!kept || needs_refresh) prepared.key = key;
+  if (!kept) return std::nullopt;
+  if (needs_refresh) {
+    Prepared refresh = prepared;
+    refresh.priority = client::Priority::kBatch;
+    const std::shared_ptr<Message> copy(request.New());
+    copy->CopyFrom(request);
+    refresh.request = copy;
+    cache_.Refresh(ReadCallOf(call, refresh));
+  }
+  return Answer{.status = std::move(kept->status),
+                .reply = std::move(kept->reply),
+                .cache = kept->cache,
+                .age = kept->age,
+                .request_id = {}};
+}
+
+void Engine::Start(IncomingCall call, Prepared prepared, std::shared_ptr<OngoingCall> ongoing,
+                   Done done) {
   const int64_t others = in_flight_.fetch_add(1);
   const auto bytes = static_cast<int64_t>(call.request.size());
   const int64_t queued = queued_bytes_.fetch_add(bytes) + bytes;
-
-  Answer refusal;
-  std::string_view organization_name;
-  const absl::StatusOr<const Organization*> organization = FindOrganization(call.organization);
-  if (organization.ok()) organization_name = (*organization)->name;
-  absl::StatusOr<std::shared_ptr<const Message>> request = absl::UnknownError("not parsed");
-  const absl::StatusOr<client::Priority> priority = PriorityOf(call.priority);
-  const std::string caller = CallerOfPeer(call.peer);
-  refusal.status = CheckRoom(others, queued);
-  if (refusal.status.ok()) refusal.status = organization.status();
-  if (refusal.status.ok()) refusal.status = priority.status();
-  if (refusal.status.ok()) {
-    request = Parse(call);
-    refusal.status = request.status();
-  }
-  if (refusal.status.ok()) refusal.status = client::ValidateRequest(*call.method, **request);
-  if (refusal.status.ok()) refusal.status = ChargeCaller(caller);
-  if (!refusal.status.ok()) return Finish(call, organization_name, std::move(refusal), done);
+  absl::Status refused = CheckRoom(others, queued);
+  // Of reads that may be kept only those are charged that lead to a request.
+  if (refused.ok() && prepared.key.empty()) refused = ChargeCaller(CallerOfPeer(call.peer));
+  if (!refused.ok()) return Finish(call, prepared.organization, Refusal(std::move(refused)), done);
 
   auto running = std::make_shared<Running>();
-  running->organization = *organization;
-  running->request = *std::move(request);
   running->context.deadline = OwnDeadline(call);
   running->context.traceparent = call.traceparent;
-  running->context.turn = {.priority = *priority, .caller = caller};
+  running->context.turn = {.priority = prepared.priority, .caller = CallerOfPeer(call.peer)};
+  running->context.fresh = prepared.directives.no_cache;
+  running->prepared = std::move(prepared);
   running->call = std::move(call);
   running->done = std::move(done);
   const std::shared_ptr<OngoingCall::Strand>& strand = ongoing->strand_;
   asio::post(strand->executor, [this, ongoing = std::move(ongoing),
                                 running = std::move(running)]() mutable {
     if (ongoing->strand_->cancelled) {
-      Answer answer;
-      answer.status = MakeError(Reason::kCancelled, "the caller went away");
-      return Finish(running->call, running->organization->name, std::move(answer), running->done);
+      return Finish(running->call, running->prepared.organization,
+                    Refusal(MakeError(Reason::kCancelled, "the caller went away")), running->done);
     }
     // The handler keeps the signal alive as long as the coroutine may look at its slot.
     asio::co_spawn(ongoing->strand_->executor, Run(std::move(running)),
@@ -165,18 +235,32 @@ void Engine::Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done
 asio::awaitable<void> Engine::Run(std::shared_ptr<Running> running) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const client::MethodSpec& method = *running->call.method;
-  client::CallResult result =
-      co_await running->organization->upstream->Call(method, running->request, running->context);
+  const Prepared& prepared = running->prepared;
   Answer answer;
-  answer.status = std::move(result.status);
-  answer.reply = std::move(result.reply);
-  answer.age = result.age;
-  const bool asks_fresh = absl::StrContains(running->call.cache_control, "no-cache");
-  answer.cache = result.kept ? "hit" : !method.IsRead() || asks_fresh ? "bypass" : "miss";
-  Finish(running->call, running->organization->name, std::move(answer), running->done);
+  if (!prepared.key.empty()) {
+    ReplyCache::ReadCall read = ReadCallOf(running->call, prepared);
+    read.context = running->context;
+    ReplyCache::Answer found = co_await cache_.Read(std::move(read));
+    answer.status = std::move(found.status);
+    answer.reply = std::move(found.reply);
+    answer.cache = found.cache;
+    answer.age = found.age;
+  } else {
+    client::CallResult result =
+        co_await prepared.organization->upstream->Call(method, prepared.request, running->context);
+    // Whatever came back: it may have been carried out.
+    if (!method.IsRead() && result.may_have_arrived) {
+      cache_.Invalidate(prepared.organization->name, method, *prepared.request);
+    }
+    answer.status = std::move(result.status);
+    answer.reply = std::make_shared<const std::string>(std::move(result.reply));
+    answer.age = result.age;
+    answer.cache = !method.IsRead() || prepared.directives.no_cache ? "bypass" : "miss";
+  }
+  Finish(running->call, prepared.organization, std::move(answer), running->done);
 }
 
-void Engine::Finish(const IncomingCall& call, std::string_view organization, Answer answer,
+void Engine::Finish(const IncomingCall& call, const Organization* organization, Answer answer,
                     const Done& done) {
   in_flight_.fetch_sub(1);
   queued_bytes_.fetch_sub(static_cast<int64_t>(call.request.size()));
@@ -184,18 +268,19 @@ void Engine::Finish(const IncomingCall& call, std::string_view organization, Ans
     const std::lock_guard lock(idle_mutex_);
     idle_.notify_all();
   }
-  answer.status = client::WithMethod(std::move(answer.status), call.method->full_name);
+  done(Conclude(call, organization, std::move(answer)));
+}
+
+Answer Engine::Conclude(const IncomingCall& call, const Organization* organization, Answer answer) {
   answer.request_id = call.request_id;
   const std::chrono::nanoseconds duration = clock_.Now() - call.started;
   metrics_.CallHandled(call.method->index, static_cast<int>(answer.status.code()), duration);
-  const auto info = client::GetErrorInfo(answer.status);
-  const std::string code = absl::StatusCodeToString(answer.status.code());
-  const std::string reason = info ? info->reason() : "";
-  call_log_.Record({.method = call.method->full_name,
-                    .organization = organization,
-                    .code = code,
-                    .reason = reason,
-                    .message = client::ToStd(answer.status.message()),
+  metrics_.CacheAnswered(call.method->index, answer.cache);
+  CallRecord record{.method = call.method->full_name,
+                    .organization = organization == nullptr ? "" : organization->name,
+                    .code = "OK",
+                    .reason = {},
+                    .message = {},
                     .cache = answer.cache,
                     .request_id = answer.request_id,
                     .traceparent = call.traceparent,
@@ -203,8 +288,20 @@ void Engine::Finish(const IncomingCall& call, std::string_view organization, Ans
                     .duration = duration,
                     .failed = !answer.status.ok(),
                     .server_fault = IsServerFault(answer.status),
-                    .change = !call.method->IsRead()});
-  done(std::move(answer));
+                    .change = !call.method->IsRead()};
+  if (answer.status.ok()) {
+    call_log_.Record(record);
+    return answer;
+  }
+  answer.status = client::WithMethod(std::move(answer.status), call.method->full_name);
+  const auto info = client::GetErrorInfo(answer.status);
+  const std::string code = absl::StatusCodeToString(answer.status.code());
+  const std::string reason = info ? info->reason() : "";
+  record.code = code;
+  record.reason = reason;
+  record.message = client::ToStd(answer.status.message());
+  call_log_.Record(record);
+  return answer;
 }
 
 void Engine::Drain(absl::Duration grace) {
@@ -216,13 +313,31 @@ void Engine::Drain(absl::Duration grace) {
 // ---- Its steps
 // ----------------------------------------------------------------------------------------------------
 
+// Unique, and cheap to make: who needs an unguessable one brings it.
+std::string Engine::RequestId(const std::string& given) {
+  if (IsSafeId(given)) return given;
+  return absl::StrCat(id_prefix_, "-", absl::Hex(ids_made_.fetch_add(1), absl::kZeroPad8));
+}
+
+ReplyCache::ReadCall Engine::ReadCallOf(const IncomingCall& call, const Prepared& prepared) {
+  ReplyCache::ReadCall read;
+  read.target = {.organization = prepared.organization->name,
+                 .upstream = prepared.organization->upstream};
+  read.method = call.method;
+  read.request = prepared.request;
+  read.key = prepared.key;
+  read.directives = prepared.directives;
+  const std::string caller = CallerOfPeer(call.peer);
+  read.context.traceparent = call.traceparent;
+  read.context.turn = {.priority = prepared.priority, .caller = caller};
+  read.charge = [this, caller] { return ChargeCaller(caller); };
+  return read;
+}
+
 absl::Status Engine::CheckRoom(int64_t others, int64_t queued_bytes) const {
+  if (draining_) return Draining();
   ErrorDetails details;
   details.retry_after = absl::Seconds(1);
-  if (draining_) {
-    return MakeError(Reason::kGatewayDraining, "the gateway is shutting down; ask another replica",
-                     details);
-  }
   if (others >= options_.max_concurrent_calls) {
     return MakeError(Reason::kGatewayOverloaded, "the gateway has too many calls in hand", details);
   }
@@ -261,16 +376,6 @@ absl::StatusOr<const Engine::Organization*> Engine::FindOrganization(
                                  [](std::string* out, const Organization& organization) {
                                    absl::StrAppend(out, organization.name);
                                  })));
-}
-
-absl::StatusOr<std::shared_ptr<const Message>> Engine::Parse(const IncomingCall& call) const {
-  std::shared_ptr<Message> request(call.method->request_prototype->New());
-  if (!request->ParseFromString(call.request)) {
-    return client::InvalidFields(
-        {{"request", absl::StrCat("the bytes are no ", request->GetDescriptor()->full_name(),
-                                  ", or one of its texts is not UTF-8")}});
-  }
-  return request;
 }
 
 client::MonotonicTime Engine::OwnDeadline(const IncomingCall& call) const {

@@ -1,6 +1,6 @@
-// The path of a call, the same for every method and every front: organization, parse and validate,
-// upstream, answer. Read engine.cc from top to bottom to follow one. It knows neither gRPC nor
-// sockets; fronts hand it bytes and metadata and get bytes and a status back.
+// The path of a call, the same for every method and every front: organization, parse, cache,
+// validate, upstream, answer. Read engine.cc from top to bottom to follow one. It knows neither
+// gRPC nor sockets; fronts hand it bytes and metadata and get bytes and a status back.
 #ifndef SEMAPHORE_GATEWAY_ENGINE_H_
 #define SEMAPHORE_GATEWAY_ENGINE_H_
 
@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,7 @@
 #include "gateway/call_log.h"
 #include "gateway/caller_limits.h"
 #include "gateway/metrics.h"
+#include "gateway/reply_cache.h"
 
 namespace semaphore::gateway {
 
@@ -44,11 +46,10 @@ struct IncomingCall {
 
 struct Answer {
   absl::Status status;
-  std::string reply;  // the encoded reply message when OK
-  std::string_view
-      cache;           // x-cache: "hit", "miss", "bypass"; empty when upstream had no part in it
-  absl::Duration age;  // since upstream said it
-  std::string request_id;  // x-request-id
+  std::shared_ptr<const std::string> reply;  // the encoded reply message when OK
+  std::string_view cache;                    // x-cache; empty when upstream had no part in it
+  absl::Duration age;                        // since upstream said it
+  std::string request_id;                    // x-request-id
 };
 
 // A call that may be cancelled from any thread, before, during and after it runs.
@@ -87,15 +88,27 @@ class Engine {
   // The first organization is the default. All references outlive the engine, and the engine
   // outlives every call.
   Engine(Options options, boost::asio::any_io_executor executor,
-         const std::vector<Organization>& organizations, const client::Clock& clock,
-         Metrics& metrics, CallLog& call_log);
+         const std::vector<Organization>& organizations, ReplyCache& cache,
+         const client::Clock& clock, Metrics& metrics, CallLog& call_log);
 
   // For Start. Made apart from it so that a front can keep the handle before `done` may run.
   std::shared_ptr<OngoingCall> NewCall() const;
 
-  // Calls `done` exactly once: on this thread when the call is refused, else on the call's
-  // executor.
-  void Start(IncomingCall call, std::shared_ptr<OngoingCall> ongoing, Done done);
+  // What AnswerNow finds out about a call that it cannot answer; Start goes on from there.
+  struct Prepared {
+    const Organization* organization = nullptr;
+    std::shared_ptr<const google::protobuf::Message> request;
+    client::Priority priority = client::Priority::kInteractive;
+    CacheDirectives directives;
+    std::string key;  // in the cache; empty: not kept there
+  };
+
+  // The answer to a call that needs no waiting: one from the cache, or a refusal. Nothing when it
+  // must be started. On the calling thread, without a hop.
+  std::optional<Answer> AnswerNow(IncomingCall& call, Prepared& prepared);
+
+  // Calls `done` exactly once: on this thread when there is no room, else on the call's executor.
+  void Start(IncomingCall call, Prepared prepared, std::shared_ptr<OngoingCall> ongoing, Done done);
 
   // From now on every new call is refused with GATEWAY_DRAINING.
   // Blocks until no call is in hand, or for `grace`.
@@ -107,25 +120,31 @@ class Engine {
   struct Running;
 
   absl::StatusOr<const Organization*> FindOrganization(const std::vector<std::string>& names) const;
-  absl::StatusOr<std::shared_ptr<const google::protobuf::Message>> Parse(
-      const IncomingCall& call) const;
+  std::string RequestId(const std::string& given);
+  std::optional<Answer> AnswerFromCache(const IncomingCall& call, Prepared& prepared);
+  ReplyCache::ReadCall ReadCallOf(const IncomingCall& call, const Prepared& prepared);
   // Whether there is room for one more call in this process; `others` are in hand.
   absl::Status CheckRoom(int64_t others, int64_t queued_bytes) const;
   absl::Status ChargeCaller(const std::string& caller);
   client::MonotonicTime OwnDeadline(const IncomingCall& call) const;
   boost::asio::awaitable<void> Run(std::shared_ptr<Running> running);
-  void Finish(const IncomingCall& call, std::string_view organization, Answer answer,
+  // Counts and logs an answer and fills in what goes with every one.
+  Answer Conclude(const IncomingCall& call, const Organization* organization, Answer answer);
+  void Finish(const IncomingCall& call, const Organization* organization, Answer answer,
               const Done& done);
 
   const Options options_;
   const boost::asio::any_io_executor executor_;
   std::vector<Organization> organizations_;
+  ReplyCache& cache_;
   const client::Clock& clock_;
   Metrics& metrics_;
   CallLog& call_log_;
   std::atomic<bool> draining_ = false;
   std::atomic<int64_t> in_flight_ = 0;
   std::atomic<int64_t> queued_bytes_ = 0;
+  const std::string id_prefix_;  // of the request ids that this process makes
+  std::atomic<uint64_t> ids_made_ = 0;
   CallerLimits caller_limits_;
   std::mutex idle_mutex_;
   std::condition_variable idle_;  // told under idle_mutex_ when a call ends while draining

@@ -22,7 +22,9 @@
 #include "gateway/admin_server.h"
 #include "gateway/call_log.h"
 #include "gateway/engine.h"
+#include "gateway/memory_store.h"
 #include "gateway/metrics.h"
+#include "gateway/reply_cache.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
 #include "gateway/token_source.h"
@@ -134,6 +136,8 @@ struct Gateway::Parts {
   std::unique_ptr<IoThreads> admin_io;
   std::unique_ptr<client::DnsResolver> resolver;
   std::vector<OrganizationParts> organizations;
+  std::unique_ptr<MemoryStore> store;
+  std::unique_ptr<ReplyCache> cache;
   std::unique_ptr<Engine> engine;
   std::unique_ptr<Server> server;
   std::unique_ptr<AdminServer> admin;
@@ -175,8 +179,22 @@ absl::Status Gateway::Parts::Start() {
       .max_queued_bytes = config.limits.max_queued_bytes,
       .callers = {.requests_per_second = config.callers.requests_per_second,
                   .burst = static_cast<int>(config.callers.burst)}};
-  engine = std::make_unique<Engine>(options, upstream_io->context().get_executor(), rows, clock,
-                                    *metrics, *call_log);
+  store = std::make_unique<MemoryStore>(
+      MemoryStore::Options{.max_bytes = static_cast<size_t>(config.cache_max_bytes)});
+  cache = std::make_unique<ReplyCache>(ReplyCache::Options{}, *store, clock,
+                                       upstream_io->context().get_executor());
+  metrics->SetCacheSource([this]() -> Metrics::CacheState {
+    const CacheStore::Stats kept = store->GetStats();
+    const ReplyCache::Stats fetched = cache->GetStats();
+    return {.entries = kept.entries,
+            .bytes = kept.bytes,
+            .evictions = kept.evictions,
+            .too_large = kept.too_large,
+            .abandoned = fetched.abandoned,
+            .refreshes = fetched.refreshes};
+  });
+  engine = std::make_unique<Engine>(options, upstream_io->context().get_executor(), rows, *cache,
+                                    clock, *metrics, *call_log);
 
   auto services = MakeServices(*table, *engine, clock);
   if (!services.ok()) return services.status();
@@ -337,6 +355,7 @@ void Gateway::Parts::Stop(absl::Duration grace) {
     if (admin_io != nullptr) admin_io->Stop();
     if (metrics == nullptr) return;
     for (size_t i = 0; i < organizations.size(); ++i) metrics->SetUpstreamSource(i, nullptr);
+    metrics->SetCacheSource(nullptr);
     metrics->SetLogDropsSource(nullptr);
   });
 }

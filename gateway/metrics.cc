@@ -97,6 +97,10 @@ struct Metrics::Families {
     Histogram* handling = nullptr;
     Counter* unknown_fields = nullptr;
     Counter* unknown_enum_words = nullptr;
+    Counter* cache_requests = nullptr;
+    Counter* cache_hits = nullptr;
+    Counter* cache_stale = nullptr;
+    Counter* cache_coalesced = nullptr;
   };
   struct RouteChildren {
     Histogram* duration = nullptr;
@@ -122,6 +126,10 @@ struct Metrics::Families {
   Counter& quota_rejections;
   Family<Counter>& unknown_fields;
   Family<Counter>& unknown_enum_words;
+  Family<Counter>& cache_requests;
+  Family<Counter>& cache_hits;
+  Family<Counter>& cache_stale;
+  Family<Counter>& cache_coalesced;
 
   const std::vector<std::string> priorities;
   const std::vector<std::string> circuit_states;
@@ -131,6 +139,7 @@ struct Metrics::Families {
 
   mutable std::mutex sources_mutex;  // held while a source runs, so that a setter returns after it
   CountSource log_drops;             // guarded by sources_mutex
+  CacheSource cache;                 // guarded by sources_mutex
 };
 
 namespace {
@@ -179,6 +188,14 @@ Metrics::Families::Families(const Options& options)
       unknown_enum_words(CounterFamily(registry, "semaphoreci_gateway_unknown_enum_words_total",
                                        "Enum words in replies of the Semaphore API that this "
                                        "release does not know (schema drift).")),
+      cache_requests(CounterFamily(registry, "semaphoreci_gateway_cache_requests_total",
+                                   "Reads that the cache was asked for.")),
+      cache_hits(CounterFamily(registry, "semaphoreci_gateway_cache_hits_total",
+                               "Reads answered from the cache with a fresh reply.")),
+      cache_stale(CounterFamily(registry, "semaphoreci_gateway_cache_stale_total",
+                                "Reads answered from the cache with a stale reply, marked so.")),
+      cache_coalesced(CounterFamily(registry, "semaphoreci_gateway_cache_coalesced_total",
+                                    "Reads answered by the fetch of another caller.")),
       priorities(options.priorities),
       circuit_states(options.circuit_states),
       routes(options.routes) {
@@ -211,6 +228,10 @@ void Metrics::Families::AddMethod(const Method& method) {
   const prometheus::Labels drift = {{"method", CleanLabelValue(ShortMethodName(method))}};
   children.unknown_fields = &unknown_fields.Add(drift);
   children.unknown_enum_words = &unknown_enum_words.Add(drift);
+  children.cache_requests = &cache_requests.Add(drift);
+  children.cache_hits = &cache_hits.Add(drift);
+  children.cache_stale = &cache_stale.Add(drift);
+  children.cache_coalesced = &cache_coalesced.Add(drift);
   methods.push_back(children);
 }
 
@@ -295,6 +316,16 @@ std::vector<MetricFamily> Metrics::Families::CollectUpstream() const {
               "Retries not made because the retry budget was spent.", MetricType::Counter),
       Declare("semaphoreci_gateway_log_lines_dropped_total",
               "Log lines lost because standard error did not take them fast enough.",
+              MetricType::Counter),
+      Declare("semaphoreci_gateway_cache_entries", "Replies in the cache.", MetricType::Gauge),
+      Declare("semaphoreci_gateway_cache_bytes",
+              "Memory of the cache: keys, replies and overhead, in bytes.", MetricType::Gauge),
+      Declare("semaphoreci_gateway_cache_evictions_total",
+              "Replies not kept (any longer), by reason.", MetricType::Counter),
+      Declare("semaphoreci_gateway_cache_abandoned_fetches_total",
+              "Fetches given up because nobody waited for them any more.", MetricType::Counter),
+      Declare("semaphoreci_gateway_cache_refreshes_total",
+              "Fetches made in the background for replies that were served stale.",
               MetricType::Counter)};
   const std::lock_guard lock(sources_mutex);
   for (const OrganizationChildren& organization : organizations) {
@@ -327,6 +358,16 @@ std::vector<MetricFamily> Metrics::Families::CollectUpstream() const {
     AddSample(&out[11], {of}, count(state.circuit_openings));
     AddSample(&out[12], {of}, state.retries_available);
     AddSample(&out[13], {of}, count(state.retries_refused));
+  }
+  if (cache) {
+    const CacheState state = cache();
+    const auto count = [](uint64_t value) { return static_cast<double>(value); };
+    AddSample(&out[15], {}, count(state.entries));
+    AddSample(&out[16], {}, count(state.bytes));
+    AddSample(&out[17], {{"reason", "room"}}, count(state.evictions));
+    AddSample(&out[17], {{"reason", "too_large"}}, count(state.too_large));
+    AddSample(&out[18], {}, count(state.abandoned));
+    AddSample(&out[19], {}, count(state.refreshes));
   }
   if (log_drops) AddSample(&out[14], {}, static_cast<double>(log_drops()));
   std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
@@ -380,6 +421,15 @@ void Metrics::BudgetWaited(size_t organization, size_t priority,
 
 void Metrics::CallerQuotaExhausted() { families_->quota_rejections.Increment(); }
 
+void Metrics::CacheAnswered(size_t method, std::string_view how) {
+  if (method >= families_->methods.size() || how.empty() || how == "bypass") return;
+  const Families::MethodChildren& children = families_->methods[method];
+  children.cache_requests->Increment();
+  if (how == "hit") children.cache_hits->Increment();
+  if (how == "stale") children.cache_stale->Increment();
+  if (how == "coalesced") children.cache_coalesced->Increment();
+}
+
 void Metrics::UnknownFields(size_t method, uint64_t count) {
   if (method >= families_->methods.size()) return;
   families_->methods[method].unknown_fields->Increment(static_cast<double>(count));
@@ -394,6 +444,11 @@ void Metrics::SetUpstreamSource(size_t organization, UpstreamSource source) {
   if (organization >= families_->organizations.size()) return;
   const std::lock_guard lock(families_->sources_mutex);
   families_->organizations[organization].source = std::move(source);
+}
+
+void Metrics::SetCacheSource(CacheSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->cache = std::move(source);
 }
 
 void Metrics::SetLogDropsSource(CountSource source) {

@@ -65,6 +65,16 @@ class Metrics {
     uint64_t retries_refused = 0;
   };
   using UpstreamSource = std::function<UpstreamState()>;
+
+  struct CacheState {
+    uint64_t entries = 0;
+    uint64_t bytes = 0;
+    uint64_t evictions = 0;
+    uint64_t too_large = 0;
+    uint64_t abandoned = 0;
+    uint64_t refreshes = 0;
+  };
+  using CacheSource = std::function<CacheState()>;
   using CountSource = std::function<uint64_t()>;
 
   explicit Metrics(const Options& options);
@@ -86,6 +96,9 @@ class Metrics {
   void BudgetWaited(size_t organization, size_t priority, std::chrono::nanoseconds duration);
   void CallerQuotaExhausted();
 
+  // `how` as in the x-cache metadata; calls in which the cache had no part count nothing.
+  void CacheAnswered(size_t method, std::string_view how);
+
   // Schema drift in the replies of a method.
   void UnknownFields(size_t method, uint64_t count);
   void UnknownEnumWords(size_t method, uint64_t count);
@@ -93,6 +106,7 @@ class Metrics {
   // Asked at each scrape, on the scraping thread; must not block. Set again (or to nothing) before
   // what they use ends: when the setter returns, the earlier source is no longer running.
   void SetUpstreamSource(size_t organization, UpstreamSource source);
+  void SetCacheSource(CacheSource source);
   void SetLogDropsSource(CountSource source);
 
   // The page in text format 0.0.4. Takes milliseconds and no lock that a call waits for.

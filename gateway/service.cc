@@ -61,6 +61,30 @@ client::MonotonicTime Deadline(const CallbackServerContext& context, client::Mon
                    deadline - std::chrono::system_clock::now());
 }
 
+// The reply without a copy: the slice keeps it alive as long as gRPC needs it.
+ByteBuffer BufferOf(const std::shared_ptr<const std::string>& reply) {
+  if (reply == nullptr || reply->empty()) {
+    const grpc::Slice nothing;
+    return {&nothing, 1};
+  }
+  auto* owner = new std::shared_ptr<const std::string>(reply);
+  const grpc::Slice slice(
+      const_cast<char*>(reply->data()), reply->size(),
+      [](void* held) { delete static_cast<std::shared_ptr<const std::string>*>(held); }, owner);
+  return {&slice, 1};
+}
+
+void PutOnWire(const Answer& answer, CallbackServerContext& context, ByteBuffer& buffer) {
+  context.AddInitialMetadata("x-request-id", answer.request_id);
+  if (!answer.cache.empty()) {
+    context.AddInitialMetadata("x-cache", std::string(answer.cache));
+    if (answer.status.ok())
+      context.AddInitialMetadata("age", absl::StrCat(absl::ToInt64Seconds(answer.age)));
+  }
+  // Finish(OK) with an unassigned buffer would abort the process, so it is always assigned.
+  buffer = BufferOf(answer.reply);
+}
+
 // One call in the engine's hands. Deletes itself when gRPC is done with it.
 class UnaryCall final : public ServerUnaryReactor {
  public:
@@ -70,15 +94,7 @@ class UnaryCall final : public ServerUnaryReactor {
   const std::shared_ptr<OngoingCall>& ongoing() const { return ongoing_; }
 
   void Answered(const Answer& answer) {
-    context_.AddInitialMetadata("x-request-id", answer.request_id);
-    if (!answer.cache.empty()) {
-      context_.AddInitialMetadata("x-cache", std::string(answer.cache));
-      if (answer.status.ok())
-        context_.AddInitialMetadata("age", absl::StrCat(absl::ToInt64Seconds(answer.age)));
-    }
-    // Finish(OK) with an unassigned buffer would abort the process, so it is always assigned.
-    const grpc::Slice slice(answer.reply);
-    reply_ = ByteBuffer(&slice, 1);
+    PutOnWire(answer, context_, reply_);
     Finish(ToGrpcStatus(answer.status));
   }
 
@@ -120,8 +136,15 @@ class Front {
     call.peer = context->peer();
     call.started = clock_.Now();
     call.deadline = Deadline(*context, call.started);
+    Engine::Prepared prepared;
+    if (const std::optional<Answer> answer = engine_.AnswerNow(call, prepared)) {
+      PutOnWire(*answer, *context, *reply);
+      ServerUnaryReactor* const reactor = context->DefaultReactor();
+      reactor->Finish(ToGrpcStatus(answer->status));
+      return reactor;
+    }
     auto* unary = new UnaryCall(*context, *reply, engine_.NewCall());
-    engine_.Start(std::move(call), unary->ongoing(),
+    engine_.Start(std::move(call), std::move(prepared), unary->ongoing(),
                   [unary](const Answer& answer) { unary->Answered(answer); });
     return unary;
   }

@@ -23,7 +23,8 @@ class FakeClock final : public Clock {
   }
 
  private:
-  MonotonicTime now_{std::chrono::hours(1)};
+  // Far ahead of the real clock, so that no real timer set to one of its times ever fires.
+  MonotonicTime now_{std::chrono::hours(24 * 365 * 50)};
   absl::Time wall_ = absl::FromUnixSeconds(1700000000);
 };
 
