@@ -358,7 +358,7 @@ class Decoder {
       target = target->GetReflection()->MutableMessage(target, step);
     }
     for (const Condition& condition : field.conditions) {
-      if (!condition.Holds(target->GetReflection()->GetEnumValue(*target, condition.field))) {
+      if (!condition.HoldsFor(*target)) {
         target->GetReflection()->ClearField(target, field.field);
       }
     }

@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "client/string_view.h"
 #include "google/api/annotations.pb.h"
 #include "semaphore/v1/agent.pb.h"
@@ -92,11 +94,6 @@ absl::Status CheckVerb(const MethodSpec& spec) {
   if (call.invalidates_size() == 0 && call.function().empty())
     return Wrong(spec, "a change must say what it invalidates");
   if (call.has_cache()) return Wrong(spec, "a change is never cached");
-  for (const std::string& type : call.invalidates()) {
-    if (spec.descriptor->file()->pool()->FindMessageTypeByName("semaphore.v1." + type) == nullptr) {
-      return Wrong(spec, absl::StrCat("invalidates no message type: ", type));
-    }
-  }
   return absl::OkStatus();
 }
 
@@ -163,12 +160,130 @@ absl::Status CheckReply(MethodSpec& spec) {
       break;
     }
   }
-  if (spec.call.has_cache() && !spec.call.cache().terminal().empty()) {
-    absl::StatusOr<Condition> terminal =
-        ParseCondition(spec.call.cache().terminal(), spec.descriptor->output_type());
-    if (!terminal.ok()) return terminal.status();
-    spec.terminal = *std::move(terminal);
+  return absl::OkStatus();
+}
+
+// A condition on the fields of `type` itself.
+absl::StatusOr<std::optional<Condition>> OwnCondition(const MethodSpec& spec,
+                                                      const std::string& text,
+                                                      const Descriptor* type) {
+  if (text.empty()) return std::optional<Condition>();
+  absl::StatusOr<Condition> condition = ParseCondition(text, type);
+  if (!condition.ok()) return Wrong(spec, condition.status().message());
+  if (condition->field == nullptr)
+    return Wrong(spec, absl::StrCat("cache condition is not on a field of its own: ", text));
+  return std::optional<Condition>(*std::move(condition));
+}
+
+absl::Status CheckCache(MethodSpec& spec) {
+  if (!spec.call.has_cache()) return absl::OkStatus();
+  const upstream::v1::Cache& cache = spec.call.cache();
+  const Descriptor* reply = spec.descriptor->output_type();
+  absl::StatusOr<std::optional<Condition>> terminal = OwnCondition(spec, cache.terminal(), reply);
+  if (!terminal.ok()) return terminal.status();
+  spec.terminal = *std::move(terminal);
+  absl::StatusOr<std::optional<Condition>> never_kept =
+      OwnCondition(spec, cache.never_if(), spec.descriptor->input_type());
+  if (!never_kept.ok()) return never_kept.status();
+  spec.never_kept = *std::move(never_kept);
+  if (cache.has_settle() != !cache.ended().empty())
+    return Wrong(spec, "cache.settle goes with cache.ended");
+  if (cache.ended().empty()) return absl::OkStatus();
+  if (!spec.terminal) return Wrong(spec, "cache.ended without cache.terminal");
+  if (cache.settle().seconds() < 0 || cache.settle().nanos() < 0)
+    return Wrong(spec, "cache.settle is negative");
+  spec.ended = reply->FindFieldByName(cache.ended());
+  if (spec.ended == nullptr || spec.ended->is_repeated() || !IsTimestamp(spec.ended)) {
+    return Wrong(spec,
+                 absl::StrCat("cache.ended names no Timestamp of the reply: ", cache.ended()));
   }
+  return absl::OkStatus();
+}
+
+// "DeploymentTarget" is "deployment_target".
+std::string SnakeCase(absl::string_view type) {
+  std::string out;
+  for (const char c : type) {
+    const auto letter = static_cast<unsigned char>(c);
+    if (absl::ascii_isupper(letter) && !out.empty()) out += '_';
+    out += static_cast<char>(absl::ascii_tolower(letter));
+  }
+  return out;
+}
+
+const FieldDescriptor* IdentifierOf(const Descriptor* type) {
+  for (int i = 0; i < type->field_count(); ++i) {
+    const upstream::v1::Wire& wire = type->field(i)->options().GetExtension(upstream::v1::wire);
+    if (absl::c_linear_search(wire.behavior(), upstream::v1::BEHAVIOR_IDENTIFIER))
+      return type->field(i);
+  }
+  return nullptr;
+}
+
+// The request's field that names a resource of `type`: "pipeline_id" or "agent_type_name"; the
+// identifier of the resource that the request carries, "agent_type.name"; or the identifier under
+// its own name in the path, "project_id" of a retention policy (elsewhere a "name" may be
+// anything). Empty: none.
+std::vector<const FieldDescriptor*> NameOf(const MethodSpec& spec, const Descriptor* type) {
+  const Descriptor* request = spec.descriptor->input_type();
+  for (const char* suffix : {"_id", "_name"}) {
+    const FieldDescriptor* field =
+        request->FindFieldByName(absl::StrCat(SnakeCase(type->name()), suffix));
+    if (field != nullptr) return {field};
+  }
+  const FieldDescriptor* identifier = IdentifierOf(type);
+  if (identifier == nullptr) return {};
+  for (int i = 0; i < request->field_count(); ++i) {
+    if (request->field(i)->message_type() == type) return {request->field(i), identifier};
+  }
+  for (const PathPiece& piece : spec.path) {
+    if (piece.field.size() == 1 && piece.field[0]->name() == identifier->name()) return piece.field;
+  }
+  return {};
+}
+
+absl::StatusOr<ResourceReference> Reference(const MethodSpec& spec, const std::string& type_name,
+                                            bool named) {
+  const Descriptor* type =
+      spec.descriptor->file()->pool()->FindMessageTypeByName("semaphore.v1." + type_name);
+  if (type == nullptr) return Wrong(spec, absl::StrCat("there is no resource type ", type_name));
+  ResourceReference reference{type_name, {}};
+  if (named) reference.name = NameOf(spec, type);
+  for (const FieldDescriptor* field : reference.name) {
+    if (field->is_repeated())
+      return Wrong(spec, absl::StrCat("a repeated field names a resource: ", field->name()));
+  }
+  if (!reference.name.empty() && reference.name.back()->type() != FieldDescriptor::TYPE_STRING) {
+    return Wrong(spec, absl::StrCat("what names a ", type_name,
+                                    " is no string: ", reference.name.back()->name()));
+  }
+  return reference;
+}
+
+// The type of what a read reads. A log is a part of its job.
+std::string ReadType(const MethodSpec& spec) {
+  if (spec.IsPaged()) return spec.list_field->field->message_type()->name();
+  const std::string& reply = spec.descriptor->output_type()->name();
+  if (spec.call.cache().class_() != upstream::v1::CACHE_CLASS_LOG) return reply;
+  return std::string(absl::StripSuffix(reply, "Log"));
+}
+
+// After CheckPages, which finds the item of a list or has told why there is none.
+absl::Status CheckResources(MethodSpec& spec) {
+  if (spec.IsPaged() && spec.list_field == nullptr) return absl::OkStatus();
+  std::vector<std::string> types(spec.call.invalidates().begin(), spec.call.invalidates().end());
+  if (spec.IsRead()) types = {ReadType(spec)};
+  bool named = false;
+  for (const std::string& type : types) {
+    absl::StatusOr<ResourceReference> reference = Reference(spec, type, !spec.IsPaged());
+    if (!reference.ok()) return reference.status();
+    named = named || !reference->name.empty();
+    spec.resources.push_back(*std::move(reference));
+  }
+  const bool names_one =
+      absl::c_any_of(spec.path, [](const PathPiece& piece) { return !piece.field.empty(); });
+  if (names_one && !named && !spec.IsPaged())
+    return Wrong(spec, "the path names something, but no resource that is read or invalidated");
   return absl::OkStatus();
 }
 
@@ -295,7 +410,8 @@ absl::Status MethodTable::AddMethod(const MethodDescriptor* method) {
 
   for (const absl::Status& status :
        {ParsePath(*spec), CheckVerb(*spec), CheckToken(*spec), CheckPages(*spec), CheckReply(*spec),
-        CheckRequest(*spec), CheckEncoding(*spec), CheckHttp(*spec)}) {
+        CheckCache(*spec), CheckResources(*spec), CheckRequest(*spec), CheckEncoding(*spec),
+        CheckHttp(*spec)}) {
     if (!status.ok()) return status;
   }
   by_name_[spec->full_name] = spec.get();

@@ -136,6 +136,13 @@ bool Condition::Holds(int value) const {
   return listed != negated;
 }
 
+bool Condition::HoldsFor(const google::protobuf::Message& message) const {
+  const google::protobuf::Reflection* reflection = message.GetReflection();
+  return Holds(field->enum_type() != nullptr
+                   ? reflection->GetEnumValue(message, field)
+                   : static_cast<int>(reflection->GetBool(message, field)));
+}
+
 bool FieldPlan::Is(upstream::v1::Behavior behavior) const {
   return std::find(wire.behavior().begin(), wire.behavior().end(), behavior) !=
          wire.behavior().end();
@@ -149,8 +156,9 @@ const FieldPlan* MessagePlan::Find(const FieldDescriptor* field) const {
 }
 
 absl::StatusOr<Condition> ParseCondition(std::string_view text, const Descriptor* type) {
-  const absl::Status wrong = absl::InternalError(absl::StrCat(
-      type->full_name(), ": condition \"", ToAbsl(text), "\" is not field=VALUE|… of enum values"));
+  const absl::Status wrong = absl::InternalError(
+      absl::StrCat(type->full_name(), ": condition \"", ToAbsl(text),
+                   "\" is not field=VALUE|… of enum values, or field=true or false of a bool"));
   const size_t equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0) return wrong;
   Condition condition;
@@ -165,7 +173,13 @@ absl::StatusOr<Condition> ParseCondition(std::string_view text, const Descriptor
     if (value != nullptr) enum_type = value->type();
   } else {
     condition.field = type->FindFieldByName(name);
-    if (condition.field != nullptr) enum_type = condition.field->enum_type();
+    if (condition.field == nullptr || condition.field->is_repeated()) return wrong;
+    enum_type = condition.field->enum_type();
+    if (condition.field->type() == FieldDescriptor::TYPE_BOOL) {
+      if (names.size() != 1 || (names[0] != "true" && names[0] != "false")) return wrong;
+      condition.values.push_back(names[0] == "true" ? 1 : 0);
+      return condition;
+    }
   }
   if (enum_type == nullptr) return wrong;
   for (const std::string& value_name : names) {

@@ -5,6 +5,7 @@
 #define SEMAPHORE_CLIENT_WIRE_PLAN_H_
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 
 #include <cstdint>
 #include <memory>
@@ -40,14 +41,17 @@ class EnumPlan {
   absl::flat_hash_map<int, std::string> word_of_value_;
 };
 
-// A parsed `valid_when`: field=VALUE|VALUE or field!=VALUE|VALUE.
+// A parsed `valid_when`: field=VALUE|VALUE or field!=VALUE|VALUE, of an enum, or field=true of a
+// bool.
 struct Condition {
   const google::protobuf::FieldDescriptor* field = nullptr;  // of the message itself
   std::string request_field;  // set instead: a field of the request, by name
   bool negated = false;
-  std::vector<int> values;
+  std::vector<int> values;  // of a bool: 0 or 1
 
   bool Holds(int value) const;
+  // Of a message that has `field` itself, set or not.
+  bool HoldsFor(const google::protobuf::Message& message) const;
 };
 
 struct MessagePlan;
@@ -103,7 +107,7 @@ class WirePlans {
   absl::flat_hash_map<const google::protobuf::EnumDescriptor*, std::unique_ptr<EnumPlan>> enums_;
 };
 
-// Parses one `valid_when` or `terminal` condition against the message type it stands in.
+// Parses one `valid_when`, `terminal` or `never_if` condition against the message type it is about.
 absl::StatusOr<Condition> ParseCondition(std::string_view text,
                                          const google::protobuf::Descriptor* type);
 

@@ -32,13 +32,18 @@ struct Lifetimes {
   absl::Duration stale_if_error = absl::Hours(24);  // when upstream fails or cannot be asked
 };
 
-// What a caller's `cache-control` asks for. Directives that are not known are left out, as HTTP
-// demands; a known one with a value that is no number of seconds is INVALID_ARGUMENT.
+// What a caller's `cache-control` asks for.
 struct CacheDirectives {
-  bool no_cache = false;                    // a new answer, and no other
-  std::optional<absl::Duration> max_age = {};    // one said at most so long ago
-  std::optional<absl::Duration> max_stale = {};  // content with one that ran out so long ago
+  bool no_cache = false;                       // a new answer, and no other
+  std::optional<absl::Duration> max_age = {};  // one said at most so long ago
+  // Content with one that ran out, or became older than max_age, so long ago; 0: with no stale one.
+  // Replaces the configured bounds, whether upstream fails or not.
+  std::optional<absl::Duration> max_stale = {};
 };
+
+// Of "max-age=5, no-cache". Directives that are not known are left out, as HTTP demands; of one
+// said twice the stricter counts; a known one with a value that is no number of seconds is
+// INVALID_ARGUMENT.
 absl::StatusOr<CacheDirectives> ParseCacheControl(std::string_view value);
 
 struct Lifetime {
@@ -65,6 +70,8 @@ enum class Usability {
   kNo,
 };
 
+// Bounds are inclusive. A kept NOT_FOUND is fresh or nothing; so is, with `max_age` alone, a reply
+// that is older.
 Usability UsabilityOf(const CachedReply& reply, const CacheDirectives& directives,
                       const Lifetimes& lifetimes, client::MonotonicTime now);
 

@@ -341,10 +341,28 @@ void ReadLimits(const Reading& reading, ConfigSection* root, Config* config) {
   section.RefuseUnknownKeys();
 }
 
-void ReadSmallSections(const Reading& reading, ConfigSection* root, Config* config) {
+void ReadCache(const Reading& reading, ConfigSection* root, Config* config) {
   ConfigSection cache(reading.errors, root->Mapping("cache"), "cache");
   cache.Bytes("max_bytes", 0, int64_t{1} << 40, &config->cache_max_bytes);
+  ConfigSection section(reading.errors, cache.Mapping("lifetimes"), "cache.lifetimes");
+  const auto read = [&section](std::string_view key, milliseconds max, absl::Duration* out) {
+    milliseconds lifetime;
+    if (section.Duration(key, milliseconds(0), max, &lifetime)) *out = absl::FromChrono(lifetime);
+  };
+  Lifetimes& lifetimes = config->cache_lifetimes;
+  read("terminal", hours(720), &lifetimes.terminal);
+  read("unsettled", hours(1), &lifetimes.unsettled);
+  read("live", hours(1), &lifetimes.live);
+  read("list", hours(1), &lifetimes.list);
+  read("setting", hours(24), &lifetimes.setting);
+  read("not_found", minutes(5), &lifetimes.not_found);
+  read("stale_while_revalidate", hours(1), &lifetimes.stale_while_revalidate);
+  read("stale_if_error", hours(168), &lifetimes.stale_if_error);
+  section.RefuseUnknownKeys();
   cache.RefuseUnknownKeys();
+}
+
+void ReadSmallSections(const Reading& reading, ConfigSection* root, Config* config) {
   ConfigSection shutdown(reading.errors, root->Mapping("shutdown"), "shutdown");
   shutdown.Duration("grace", seconds(0), minutes(10), &config->shutdown_grace);
   shutdown.RefuseUnknownKeys();
@@ -356,7 +374,7 @@ void ReadSmallSections(const Reading& reading, ConfigSection* root, Config* conf
 }
 
 void AddWarnings(const ConfigErrors& errors, const ConfigSection& root, Config* config) {
-  for (const char* section : {"rest", "cache", "metrics"}) {
+  for (const char* section : {"rest", "metrics"}) {
     if (!root.Has(section)) continue;
     config->warnings.push_back(errors.Line(root.PositionOf(section), section,
                                            "accepted, but without effect in this release"));
@@ -397,6 +415,7 @@ absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& f
   ReadMetrics(reading, &root, &config);
   ReadCallers(reading, &root, &config);
   ReadLimits(reading, &root, &config);
+  ReadCache(reading, &root, &config);
   ReadSmallSections(reading, &root, &config);
   root.RefuseUnknownKeys();
   AddWarnings(errors, root, &config);

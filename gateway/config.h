@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "gateway/cache_policy.h"
 
 namespace semaphore::gateway {
 
@@ -96,6 +97,7 @@ struct Config {
   HostPort admin{"127.0.0.1", 9464};
   UpstreamConfig upstream;  // per organization
   int64_t cache_max_bytes = 256 << 20;
+  Lifetimes cache_lifetimes;
   std::optional<MetricsConfig> metrics;
   CallersConfig callers;
   LimitsConfig limits;

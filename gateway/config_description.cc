@@ -60,6 +60,23 @@ std::string DescribeUpstream(const UpstreamConfig& upstream) {
   return out;
 }
 
+std::string DescribeLifetimes(const Lifetimes& lifetimes) {
+  std::string out = "  lifetimes:\n";
+  const auto add = [&out](const char* key, absl::Duration lifetime) {
+    absl::StrAppend(&out, "    ", key, ": ", FormatDuration(absl::ToChronoMilliseconds(lifetime)),
+                    "\n");
+  };
+  add("terminal", lifetimes.terminal);
+  add("unsettled", lifetimes.unsettled);
+  add("live", lifetimes.live);
+  add("list", lifetimes.list);
+  add("setting", lifetimes.setting);
+  add("not_found", lifetimes.not_found);
+  add("stale_while_revalidate", lifetimes.stale_while_revalidate);
+  add("stale_if_error", lifetimes.stale_if_error);
+  return out;
+}
+
 std::string DescribeMetrics(const MetricsConfig& metrics) {
   std::string out = "metrics:\n";
   if (metrics.discover) {
@@ -92,13 +109,12 @@ std::string DescribeConfig(const Config& config) {
       "\n  max_connection_age_grace: ", FormatDuration(grpc.max_connection_age_grace),
       "\n  keepalive_min_ping_interval: ", FormatDuration(grpc.keepalive_min_ping_interval));
   absl::StrAppend(&out, "\nadmin:\n  address: ", Quoted(ToString(config.admin)), "\n");
-  // Without effect in this release, so their defaults are not in force.
+  // Without effect in this release, so its default is not in force.
   if (config.rest != Config{}.rest) {
     absl::StrAppend(&out, "rest:\n  address: ", Quoted(ToString(config.rest)), "\n");
   }
-  if (config.cache_max_bytes != Config{}.cache_max_bytes) {
-    absl::StrAppend(&out, "cache:\n  max_bytes: ", config.cache_max_bytes, "\n");
-  }
+  absl::StrAppend(&out, "cache:\n  max_bytes: ", config.cache_max_bytes, "\n",
+                  DescribeLifetimes(config.cache_lifetimes));
   out += DescribeUpstream(config.upstream);
   if (config.metrics.has_value()) out += DescribeMetrics(*config.metrics);
   absl::StrAppend(&out, "callers:\n  requests_per_second: ", config.callers.requests_per_second,

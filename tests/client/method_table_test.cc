@@ -10,6 +10,8 @@
 #include <string>
 
 #include "google/api/annotations.pb.h"
+#include "semaphore/v1/job.pb.h"
+#include "semaphore/v1/pipeline.pb.h"
 
 namespace semaphore::client {
 namespace {
@@ -179,6 +181,126 @@ TEST(MethodTableTest, FillsAnOmittedIdFromTheRequest) {
   EXPECT_EQ(get->reply_defaults[0].from.back()->name(), "agent_type_name");
   ASSERT_EQ(update->reply_defaults.size(), 1);
   EXPECT_EQ(update->reply_defaults[0].from.back()->full_name(), "semaphore.v1.AgentType.name");
+}
+
+// "Type" or "Type<-request.field", in the order of the options.
+std::string ResourcesOf(const MethodSpec& spec) {
+  std::string out;
+  for (const ResourceReference& resource : spec.resources) {
+    if (!out.empty()) out += ", ";
+    out += resource.type;
+    for (const auto* field : resource.name) {
+      out += (field == resource.name.front() ? "<-" : ".") + field->name();
+    }
+  }
+  return out;
+}
+
+struct ResourceRow {
+  const char* method;
+  const char* resources;
+};
+
+constexpr ResourceRow kResources[] = {
+    {"WorkflowService/RunWorkflow", "Workflow, Pipeline"},
+    {"WorkflowService/GetWorkflow", "Workflow<-workflow_id"},
+    {"WorkflowService/ListWorkflows", "Workflow"},
+    {"WorkflowService/RerunWorkflow", "Workflow<-workflow_id, Pipeline"},
+    {"WorkflowService/StopWorkflow", "Workflow<-workflow_id, Pipeline, Job"},
+    {"PipelineService/GetPipeline", "Pipeline<-pipeline_id"},
+    {"PipelineService/ListPipelines", "Pipeline"},
+    {"PipelineService/StopPipeline", "Pipeline<-pipeline_id, Job"},
+    {"PipelineService/ValidatePipelineYaml", ""},
+    {"PromotionService/ListPromotions", "Promotion"},
+    {"PromotionService/TriggerPromotion",
+     "Promotion, Pipeline<-pipeline_id, DeploymentTarget, Deployment"},
+    {"JobService/GetJob", "Job<-job_id"},
+    {"JobService/StopJob", "Job<-job_id, Pipeline"},
+    {"JobService/GetJobLog", "Job<-job_id"},
+    {"AgentTypeService/ListAgentTypes", "AgentType"},
+    {"AgentTypeService/GetAgentType", "AgentType<-agent_type_name"},
+    {"AgentTypeService/CreateAgentType", "AgentType<-agent_type.name"},
+    {"AgentTypeService/UpdateAgentType", "AgentType<-agent_type.name"},
+    {"AgentTypeService/DeleteAgentType", "AgentType<-agent_type_name, Agent"},
+    {"AgentTypeService/DisableAgents", "AgentType<-agent_type_name, Agent"},
+    {"AgentService/ListAgents", "Agent"},
+    {"AgentService/GetAgent", "Agent<-agent_name"},
+    {"DeploymentTargetService/ListDeploymentTargets", "DeploymentTarget"},
+    {"DeploymentTargetService/GetDeploymentTarget", "DeploymentTarget<-deployment_target_id"},
+    {"DeploymentTargetService/LookupDeploymentTarget", "DeploymentTarget"},
+    {"DeploymentTargetService/CreateDeploymentTarget",
+     "DeploymentTarget<-deployment_target.deployment_target_id"},
+    {"DeploymentTargetService/UpdateDeploymentTarget",
+     "DeploymentTarget<-deployment_target.deployment_target_id"},
+    {"DeploymentTargetService/DeleteDeploymentTarget",
+     "DeploymentTarget<-deployment_target_id, Deployment"},
+    {"DeploymentTargetService/DeactivateDeploymentTarget",
+     "DeploymentTarget<-deployment_target_id"},
+    {"DeploymentTargetService/ActivateDeploymentTarget", "DeploymentTarget<-deployment_target_id"},
+    {"DeploymentTargetService/ListDeployments", "Deployment"},
+    {"ArtifactRetentionPolicyService/GetArtifactRetentionPolicy",
+     "ArtifactRetentionPolicy<-project_id"},
+    {"ArtifactRetentionPolicyService/UpdateArtifactRetentionPolicy",
+     "ArtifactRetentionPolicy<-artifact_retention_policy.project_id"},
+    {"ProjectService/ListProjects", "Project"},
+    {"ProjectService/GetProject", "Project<-project_name"},
+};
+
+TEST(MethodTableTest, SaysOfEveryMethodWhichResourcesItReadsOrMakesDoubtful) {
+  const auto table = Table();
+  EXPECT_EQ(table->methods().size(), std::size(kResources));
+  for (const ResourceRow& row : kResources) {
+    SCOPED_TRACE(row.method);
+    const MethodSpec* spec = table->Find(std::string("semaphore.v1.") + row.method);
+    ASSERT_NE(spec, nullptr);
+    EXPECT_EQ(ResourcesOf(*spec), row.resources);
+  }
+}
+
+TEST(MethodTableTest, KnowsWhatHasEndedSinceWhenAndWhatIsNeverKept) {
+  const auto table = Table();
+  std::set<std::string> terminal, ended, never_kept;
+  for (const auto& spec : table->methods()) {
+    if (spec->terminal) terminal.insert(spec->name);
+    if (spec->ended != nullptr) ended.insert(spec->name + "." + spec->ended->name());
+    if (spec->never_kept) never_kept.insert(spec->name);
+  }
+  EXPECT_THAT(terminal, testing::ElementsAre("GetJob", "GetJobLog", "GetPipeline"));
+  EXPECT_THAT(ended, testing::ElementsAre("GetJob.finish_time", "GetPipeline.done_time"));
+  EXPECT_THAT(never_kept, testing::ElementsAre("GetJob"));
+}
+
+TEST(ConditionTest, HoldsForEnumsAndBooleans) {
+  const auto done = ParseCondition("state=PIPELINE_STATE_DONE|PIPELINE_STATE_STOPPING",
+                                   v1::Pipeline::descriptor());
+  ASSERT_TRUE(done.ok()) << done.status();
+  v1::Pipeline pipeline;
+  EXPECT_FALSE(done->HoldsFor(pipeline));
+  pipeline.set_state(v1::PIPELINE_STATE_DONE);
+  EXPECT_TRUE(done->HoldsFor(pipeline));
+  v1::JobLog log;
+  for (const bool complete : {false, true}) {
+    log.set_complete(complete);
+    for (const char* text : {"complete=true", "complete!=false"}) {
+      EXPECT_EQ(ParseCondition(text, v1::JobLog::descriptor())->HoldsFor(log), complete) << text;
+    }
+    for (const char* text : {"complete=false", "complete!=true"}) {
+      EXPECT_EQ(ParseCondition(text, v1::JobLog::descriptor())->HoldsFor(log), !complete) << text;
+    }
+  }
+}
+
+TEST(ConditionTest, RefusesWhatNamesNoFieldOrNoValueOfIt) {
+  for (const char* text :
+       {"", "=", "complete", "complete=", "complete=1", "complete=TRUE", "complete=true|false",
+        "nothing=true", "next_page_token=true", "events=true", "=true", "!=true"}) {
+    EXPECT_EQ(ParseCondition(text, v1::JobLog::descriptor()).status().code(),
+              absl::StatusCode::kInternal)
+        << text;
+  }
+  for (const char* text : {"state=", "state=DONE", "state=PIPELINE_STATE_DONE|", "state=true"}) {
+    EXPECT_FALSE(ParseCondition(text, v1::Pipeline::descriptor()).ok()) << text;
+  }
 }
 
 TEST(ResolveFieldTest, FollowsADottedPathOrFindsNothing) {

@@ -82,10 +82,10 @@ TEST(Config, ASectionWithoutEffectYetIsOneWarningWithItsPlace) {
   const absl::StatusOr<Config> config =
       Parse(std::string(kOrganization) + "rest: {}\ncache:\nmetrics: {discover: true}\n");
   ASSERT_TRUE(config.ok()) << config.status();
-  ASSERT_EQ(config->warnings.size(), 3u);
+  ASSERT_EQ(config->warnings.size(), 2u);
   EXPECT_EQ(config->warnings[0],
             "gateway.yaml:2:1: rest: accepted, but without effect in this release");
-  EXPECT_EQ(config->warnings[2],
+  EXPECT_EQ(config->warnings[1],
             "gateway.yaml:4:1: metrics: accepted, but without effect in this release");
 }
 
@@ -178,7 +178,7 @@ TEST(Config, AKeyGivenTwiceIsRefused) {
 
 TEST(Config, AnUnknownKeyFarFromAllNamesTheKnownOnes) {
   ExpectContains(ErrorOf(std::string(kOrganization) + "cache: {color: red}\n"),
-                 "cache.color: unknown key; expected one of max_bytes");
+                 "cache.color: unknown key; expected one of max_bytes, lifetimes");
   ExpectContains(ErrorOf(std::string(kOrganization) + "upsteam: {}\n"), "did you mean upstream?");
 }
 
@@ -277,7 +277,7 @@ upstream:
   proxy_authorization_file: /p
 metrics: {projects: [web, "null/api"], refs: [], poll_interval: 1500ms}
 limits: {max_message_bytes: 8MiB}
-cache: {max_bytes: 1GiB}
+cache: {max_bytes: 1GiB, lifetimes: {terminal: 36h, live: 1500ms, not_found: 0s}}
 )",
                                               environment);
   ASSERT_TRUE(config.ok()) << config.status();
@@ -288,6 +288,23 @@ cache: {max_bytes: 1GiB}
   EXPECT_EQ(DescribeConfig(*again), description);
   ExpectContains(description, "max_message_bytes: 8388608");
   ExpectContains(description, "requests_per_second: 0.05");
+  ExpectContains(description, "    not_found: 0s");
+  EXPECT_EQ(again->cache_lifetimes.terminal, absl::Hours(36));
+  EXPECT_EQ(again->cache_lifetimes.live, absl::Milliseconds(1500));
+}
+
+TEST(Config, LifetimesLeftOutKeepTheirDefaults) {
+  for (const char* cache : {"", "cache:\n", "cache: {lifetimes: }\n", "cache: {lifetimes: {}}\n",
+                            "cache: {lifetimes: {live: 3s}}\n"}) {
+    SCOPED_TRACE(cache);
+    const absl::StatusOr<Config> config = Parse(std::string(kOrganization) + cache);
+    ASSERT_TRUE(config.ok()) << config.status();
+    EXPECT_TRUE(config->warnings.empty());
+    EXPECT_EQ(config->cache_max_bytes, 256 << 20);
+    EXPECT_EQ(config->cache_lifetimes.terminal, absl::Hours(24));
+    EXPECT_EQ(config->cache_lifetimes.live, absl::Seconds(3));
+    EXPECT_EQ(config->cache_lifetimes.stale_if_error, absl::Hours(24));
+  }
 }
 
 class ConfigFileTest : public testing::Test {

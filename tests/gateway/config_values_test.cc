@@ -26,7 +26,7 @@ absl::StatusOr<Config> Parse(const std::string& text) {
                      [](const std::string&) -> std::optional<std::string> { return std::nullopt; });
 }
 
-// A key path of one or two parts and its value as a whole file.
+// A key path of one to three parts and its value as a whole file.
 std::string FileWith(const std::string& path, const std::string& value) {
   std::string text = "organizations: [{name: acme, token_file: /t}]\n";
   // The same section needs these to be whole.
@@ -37,8 +37,14 @@ std::string FileWith(const std::string& path, const std::string& value) {
   if (path == "upstream.proxy_authorization_file") companion = "  proxy: http://p:1\n";
   const size_t dot = path.find('.');
   if (dot == std::string::npos) return text + path + ": " + value + "\n";
-  return text + path.substr(0, dot) + ":\n" + companion + "  " + path.substr(dot + 1) + ": " +
-         value + "\n";
+  std::string key = path.substr(dot + 1);
+  std::string indentation = "  ";
+  if (const size_t second = key.find('.'); second != std::string::npos) {
+    companion += "  " + key.substr(0, second) + ":\n";
+    key = key.substr(second + 1);
+    indentation = "    ";
+  }
+  return text + path.substr(0, dot) + ":\n" + companion + indentation + key + ": " + value + "\n";
 }
 
 struct KeyRow {
@@ -107,12 +113,37 @@ std::vector<KeyRow> ListenerAndUpstreamRows() {
   };
 }
 
-std::vector<KeyRow> OtherRows() {
+KeyRow LifetimeRow(const char* path, absl::Duration Lifetimes::* lifetime, const char* too_long) {
+  return {path,
+          "1m30s",
+          [lifetime](const Config& c) { return c.cache_lifetimes.*lifetime == absl::Seconds(90); },
+          {too_long, "-1s", "30", "0.5ms", "soon", "inf", "[]", "~", "''"}};
+}
+
+std::vector<KeyRow> CacheRows() {
   return {
       {"cache.max_bytes",
        "1MiB",
        [](const Config& c) { return c.cache_max_bytes == 1 << 20; },
        {"-1", "1.5MiB", "1MB", "lots", "9999999999999", "9999999999999GiB", "[]"}},
+      {"cache.lifetimes",
+       "{live: 0s}",
+       [](const Config& c) { return c.cache_lifetimes.live == absl::ZeroDuration(); },
+       {"3s", "[]", "live"}},
+      LifetimeRow("cache.lifetimes.terminal", &Lifetimes::terminal, "721h"),
+      LifetimeRow("cache.lifetimes.unsettled", &Lifetimes::unsettled, "61m"),
+      LifetimeRow("cache.lifetimes.live", &Lifetimes::live, "61m"),
+      LifetimeRow("cache.lifetimes.list", &Lifetimes::list, "61m"),
+      LifetimeRow("cache.lifetimes.setting", &Lifetimes::setting, "25h"),
+      LifetimeRow("cache.lifetimes.not_found", &Lifetimes::not_found, "6m"),
+      LifetimeRow("cache.lifetimes.stale_while_revalidate", &Lifetimes::stale_while_revalidate,
+                  "61m"),
+      LifetimeRow("cache.lifetimes.stale_if_error", &Lifetimes::stale_if_error, "169h"),
+  };
+}
+
+std::vector<KeyRow> OtherRows() {
+  return {
       {"metrics.projects",
        "[web, acme/api]",
        [](const Config& c) { return c.metrics->projects.size() == 2; },
@@ -186,6 +217,7 @@ std::vector<KeyRow> OtherRows() {
 
 std::vector<KeyRow> KeyRows() {
   std::vector<KeyRow> rows = ListenerAndUpstreamRows();
+  for (KeyRow& row : CacheRows()) rows.push_back(std::move(row));
   for (KeyRow& row : OtherRows()) rows.push_back(std::move(row));
   return rows;
 }
