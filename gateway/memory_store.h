@@ -1,6 +1,7 @@
 // The store of one process: sharded by key, each shard evicting by S3-FIFO (a small queue for what
 // came once, a main queue for what was asked for again, a memory of what the small one let go), so
 // that a walk through a hundred thousand pipelines does not flush the ones that people look at.
+// What malloc takes for an entry is counted; what callers still hold of evicted ones is not.
 #ifndef SEMAPHORE_GATEWAY_MEMORY_STORE_H_
 #define SEMAPHORE_GATEWAY_MEMORY_STORE_H_
 
@@ -15,8 +16,8 @@ namespace semaphore::gateway {
 class MemoryStore final : public CacheStore {
  public:
   struct Options {
-    size_t max_bytes = 256 << 20;  // of all shards together; 0 keeps nothing
-    size_t shards = 16;            // a power of two
+    size_t max_bytes = 256 << 20;  // of all shards together, each a like share; 0 keeps nothing
+    size_t shards = 16;            // a power of two; a reply must fit in the share of one
   };
 
   explicit MemoryStore(const Options& options);
@@ -32,7 +33,7 @@ class MemoryStore final : public CacheStore {
 
   Shard& ShardOf(size_t hash) const;
 
-  const Options options_;
+  const bool enabled_;
   std::vector<std::unique_ptr<Shard>> shards_;
 };
 
