@@ -1,6 +1,6 @@
 // The store of one process: sharded by key, each shard evicting by S3-FIFO (a small queue for what
-// came once, a main queue for what was asked for again, a memory of what the small one let go), so
-// that a walk through a hundred thousand pipelines does not flush the ones that people look at.
+// is new, a main queue for what was asked for repeatedly, a memory of what the small one let go),
+// so that a walk through a hundred thousand pipelines does not flush the ones that people look at.
 // What malloc takes for an entry is counted; what callers still hold of evicted ones is not.
 #ifndef SEMAPHORE_GATEWAY_MEMORY_STORE_H_
 #define SEMAPHORE_GATEWAY_MEMORY_STORE_H_
