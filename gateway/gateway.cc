@@ -181,8 +181,8 @@ absl::Status Gateway::Parts::Start() {
                   .burst = static_cast<int>(config.callers.burst)}};
   store = std::make_unique<MemoryStore>(
       MemoryStore::Options{.max_bytes = static_cast<size_t>(config.cache_max_bytes)});
-  cache = std::make_unique<ReplyCache>(ReplyCache::Options{}, *store, clock,
-                                       upstream_io->context().get_executor());
+  cache = std::make_unique<ReplyCache>(ReplyCache::Options{.lifetimes = config.cache_lifetimes},
+                                       *store, clock, upstream_io->context().get_executor());
   metrics->SetCacheSource([this]() -> Metrics::CacheState {
     const CacheStore::Stats kept = store->GetStats();
     const ReplyCache::Stats fetched = cache->GetStats();
