@@ -51,7 +51,7 @@ class WalksTest(GatewayTest):
         self.assertEqual(found, expected)
 
     def check_sizes(self, listed, expected, sizes):
-        self.assertGreaterEqual(len(expected), self.items)
+        self.assertEqual(len(expected), self.items)
         for size in sizes:
             with self.subTest(size=size):
                 self.check(listed, expected, itertools.repeat(size))
