@@ -122,9 +122,10 @@ class Errors(GatewayTest):
         self.assertEqual(reply.info["upstreamMessage"], "what is [redacted]?")
 
     def test_a_method_that_is_not_there_is_unimplemented(self):
-        stub = self.client.channel.unary_unary("/semaphore.v1.PipelineService/NoSuchMethod")
-        future = stub.future(b"", timeout=60)
-        self.assertEqual(future.code().name, "UNIMPLEMENTED")
+        for path in ("/semaphore.v1.PipelineService/NoSuchMethod", "/no.such.Service/Get"):
+            with self.subTest(path=path):
+                reply = self.client.call_unknown(path)
+                self.assertEqual((reply.code, reply.reason), ("UNIMPLEMENTED", "METHOD_NOT_FOUND"), reply)
 
 
 class Budget(GatewayTest):

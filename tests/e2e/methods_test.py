@@ -33,12 +33,7 @@ class Methods(GatewayTest):
         """A method that no test here has seen answered fails the class (if all of its tests ran)."""
         if cls.tests_run < len(unittest.defaultTestLoader.getTestCaseNames(cls)):
             return
-        methods = set()
-        for service in cls.client.reflection.services:
-            if not service.startswith("semaphore."):
-                continue
-            described = cls.client.reflection.pool.FindServiceByName(service)
-            methods |= {f"{described.name}.{method.name}" for method in described.methods}
+        methods = cls.client.reflection.methods()
         if methods != cls.answered:
             raise AssertionError(f"methods that no test has seen answered: {sorted(methods - cls.answered)}")
 
@@ -304,7 +299,8 @@ class MethodsInTheRealDialect(Methods):
         settings = {"assignmentOrigin": "ASSIGNMENT_ORIGIN_AWS_STS", "releaseAfter": "600s", "aws": aws}
         self.assertEqual(updated["nameSettings"], settings)
         updated = self.call("AgentTypeService.UpdateAgentType",
-                            agentType={"name": name, "nameSettings": {"releaseAfter": "60s"}})
+                            agentType={"name": name, "nameSettings": {"releaseAfter": "60s"}},
+                            updateMask="nameSettings.releaseAfter")
         self.assertEqual(updated["nameSettings"], {**settings, "releaseAfter": "60s"})
         self.assertEqual(self.call("AgentTypeService.GetAgentType", agentTypeName=name), updated)
         listed = self.call("AgentTypeService.ListAgentTypes", pageSize=1000)
