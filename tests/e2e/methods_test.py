@@ -572,6 +572,18 @@ class MethodsInTheRealDialect(Methods):
             self.assertIn("reason: INVALID_FIELD", ended.stderr)
         self.assertEqual(self.simulator.requests(), [])
 
+    def test_a_request_that_is_not_well_formed_is_refused_without_being_repeated(self):
+        rows = [({"envVars": [{"name": "A", "value": [self.canary()]}]}, "envVars[0]"),
+                ({"envVars": [self.canary()]}, "invalid value for type"),
+                ({"files": [{"path": "/a", "content": self.canary() + "!\"\n!"}]}, "files[0].content")]
+        rows = [(json.dumps({"deploymentTarget": target}), said) for target, said in rows]
+        rows.append((f'{{"deploymentTarget": {{"envVars": "{self.canary()}" 1}}}}', "Expected"))
+        for request, said in rows:
+            with self.subTest(said=said):
+                ended = self.run_call("DeploymentTargetService.CreateDeploymentTarget", request)
+                self.assertEqual((ended.returncode, ended.stdout), (2, ""), ended)
+                self.assertIn(said.lower().replace("_", ""), ended.stderr.lower().replace("_", ""))
+
     def test_a_secret_that_upstream_repeats_is_taken_out(self):
         value, content = self.canary(), self.canary()
         encoded = base64.b64encode(content.encode()).decode()
