@@ -390,9 +390,6 @@ class MethodsInTheRealDialect(Methods):
             **secret)
         target_id = created["deploymentTargetId"]
         self.assertEqual(created["state"], "DEPLOYMENT_TARGET_STATE_SYNCING")
-        self.assert_refused("DeploymentTargetService.UpdateDeploymentTarget", "FAILED_PRECONDITION",
-                            "UPSTREAM_REJECTED",
-                            deploymentTarget={"deploymentTargetId": target_id, **self.secret_fields()})
         target = self.usable(target_id)
         self.assertEqual((target["name"], target["description"]), ("mine", "Mine,\nall mine"))
         self.assertEqual((target["projectId"], target["organizationId"]), (project, self.ids["organization_id"]))
@@ -433,6 +430,15 @@ class MethodsInTheRealDialect(Methods):
             return ended.stderr.startswith("NOT_FOUND: ")
 
         wait_until(gone, "the deployment target with secrets has vanished")
+
+    def test_a_deployment_target_that_is_syncing_cannot_be_changed(self):
+        target = {"deploymentTargetId": self.ids["syncing_target_id"]}
+        rows = [("Update", {"deploymentTarget": {**target, **self.secret_fields()}}),
+                ("Deactivate", target), ("Delete", target)]
+        for verb, request in rows:
+            with self.subTest(verb):
+                self.assert_refused(f"DeploymentTargetService.{verb}DeploymentTarget", "FAILED_PRECONDITION",
+                                    "UPSTREAM_REJECTED", **request)
 
     def test_all_secrets_of_a_deployment_target_are_replaced_by_what_is_masked(self):
         target_id = self.create_target("with-secrets", **self.secret_fields())["deploymentTargetId"]
