@@ -35,6 +35,9 @@ std::string_view TransientReason(const Attempt& attempt) {
 // do not.
 bool IsClearAnswer(const Attempt& attempt) {
   if (attempt.cause != HttpCause::kNone) return false;
+  // Also the 403 without words: the gate, when its authentication service is down, lets nothing
+  // through to the service behind it (facts §2).
+  if (attempt.http_status == 403) return true;
   // Any 4xx that has no reason of its own.
   if (HasReason(attempt.status, Reason::kUpstreamError) && attempt.http_status >= 400 &&
       attempt.http_status < 500) {
@@ -52,8 +55,8 @@ bool IsClearAnswer(const Attempt& attempt) {
 // them, which knows the token, and not from the gate in front of it.
 bool SettlesEarlier(const Attempt& attempt) {
   if (!IsClearAnswer(attempt)) return false;
-  for (const Reason reason :
-       {Reason::kUpstreamRateLimited, Reason::kUpstreamTokenRejected, Reason::kUpstreamForbidden}) {
+  for (const Reason reason : {Reason::kUpstreamRateLimited, Reason::kUpstreamTokenRejected,
+                              Reason::kUpstreamForbidden, Reason::kUpstreamUnavailable}) {
     if (HasReason(attempt.status, reason)) return false;
   }
   return true;

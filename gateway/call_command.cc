@@ -16,6 +16,7 @@
 #include <optional>
 #include <ostream>
 #include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -280,6 +281,20 @@ grpc::Status Unary(const std::shared_ptr<grpc::Channel>& channel, const std::str
   return status;
 }
 
+// Protobuf's words without what they quote of the request: that may be a secret, and standard error
+// ends up in logs. `x: invalid value "hunter2" for type T` is `x: invalid value for type T`; what
+// is wrong with the syntax is followed by the text around it on further lines.
+std::string WithoutQuotations(std::string message) {
+  constexpr std::string_view kBefore = "invalid value";
+  const size_t before = message.find(std::string(kBefore) + " \"");
+  const size_t after = message.rfind("\" for type ");
+  if (before != std::string::npos && after != std::string::npos && before < after) {
+    const size_t begin = before + kBefore.size();
+    message.erase(begin, after + 1 - begin);
+  }
+  return message.substr(0, message.find('\n'));
+}
+
 absl::StatusOr<std::string> CallerToken(const CallOptions& options) {
   if (options.token_file.empty()) return std::string();
   return ReadSecretFile(options.token_file, false);
@@ -311,7 +326,7 @@ int RunCall(const CallOptions& options, const std::string& method, const std::st
       google::protobuf::util::JsonStringToMessage(request.empty() ? "{}" : request, message.get());
   if (!parsed.ok()) {
     err << "the request is no " << resolved.method->input_type()->name() << ": "
-        << parsed.message().ToString() << '\n';
+        << WithoutQuotations(parsed.message().ToString()) << '\n';
     return 2;
   }
   const std::string path =

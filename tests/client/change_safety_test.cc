@@ -93,7 +93,7 @@ std::vector<Failure> Failures() {
       {"502", Answered(502, ""), "UPSTREAM_UNAVAILABLE", true, true},
       {"503", Answered(503, ""), "UPSTREAM_UNAVAILABLE", true, true},
       {"504", Answered(504, ""), "UPSTREAM_UNAVAILABLE", true, true},
-      {"403 without a word", Answered(403, ""), "UPSTREAM_UNAVAILABLE", true, true},
+      {"403 without a word", Answered(403, ""), "UPSTREAM_UNAVAILABLE", true, false},
       {"400 with INTERNAL inside", Answered(400, R"({"code":13,"message":"m"})"), "UPSTREAM_ERROR",
        true, true},
       {"200 with a page of HTML", Answered(200, "<html>"), "UPSTREAM_MALFORMED_RESPONSE", false,

@@ -69,7 +69,7 @@ std::vector<Failure> Failures() {
       {"502", Answered(502, ""), "unavailable", false},
       {"503", Answered(503, ""), "unavailable", false},
       {"504", Answered(504, "upstream request timeout"), "unavailable", false},
-      {"403 without words", Answered(403, ""), "unavailable", false},
+      {"403 without words", Answered(403, ""), "unavailable", true},
       {"500", Answered(500, "\"Internal error\""), "error", false},
       {"400 that says INTERNAL", Answered(400, R"({"code":"INTERNAL","message":"x"})"), "error",
        false},

@@ -1,28 +1,12 @@
 """`semaphore-gateway call` and `health`, as a person or a script uses them."""
 
 import json
-import subprocess
 import unittest
 
-from processes import GATEWAY, LIMIT_SECONDS, GatewayTest, environment
+from processes import GatewayTest
 
 
 class Commands(GatewayTest):
-
-    def run_command(self, *arguments, standard_input=""):
-        ended = subprocess.run([GATEWAY, *arguments], input=standard_input, capture_output=True, text=True,
-                               env=environment(), timeout=LIMIT_SECONDS)
-        self.heard.append((ended.stdout + ended.stderr).encode())
-        return ended
-
-    def run_call(self, method, request, *options, standard_input=""):
-        return self.run_command("call", "--address", self.gateway.address, *options, method, request,
-                                standard_input=standard_input)
-
-    def assert_replied(self, ended):
-        self.assertEqual(ended.returncode, 0, ended)
-        self.assertEqual(ended.stderr, "")
-        return json.loads(ended.stdout)
 
     def test_the_five_methods_answer_json(self):
         pipeline = json.dumps({"pipelineId": self.ids["running_pipeline_id"], "view": "PIPELINE_VIEW_FULL"})

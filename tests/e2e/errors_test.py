@@ -51,13 +51,6 @@ class Errors(GatewayTest):
         self.assert_failed(reply, "INVALID_ARGUMENT", "UNKNOWN_ORGANIZATION")
         self.assertEqual(self.simulator.requests(), [])
 
-    def test_a_read_that_is_told_to_come_back_later_than_its_deadline_says_so(self):
-        self.simulator.add_fault(action="answer", status=429, headers={"retry-after": "300"})
-        reply = self.get_pipeline()
-        self.assert_failed(reply, "RESOURCE_EXHAUSTED", "UPSTREAM_RATE_LIMITED")
-        self.assertGreater(reply.retry_seconds, 200)
-        self.assertEqual(len(self.simulator.requests()), 1)
-
     def test_a_read_is_tried_again_until_upstream_recovers(self):
         for status in (429, 500, 503):
             with self.subTest(status=status):
@@ -122,9 +115,23 @@ class Errors(GatewayTest):
         self.assertEqual(reply.info["upstreamMessage"], "what is [redacted]?")
 
     def test_a_method_that_is_not_there_is_unimplemented(self):
-        stub = self.client.channel.unary_unary("/semaphore.v1.PipelineService/NoSuchMethod")
-        future = stub.future(b"", timeout=60)
-        self.assertEqual(future.code().name, "UNIMPLEMENTED")
+        for path in ("/semaphore.v1.PipelineService/NoSuchMethod", "/no.such.Service/Get"):
+            with self.subTest(path=path):
+                reply = self.client.call_unknown(path)
+                self.assertEqual((reply.code, reply.reason), ("UNIMPLEMENTED", "METHOD_NOT_FOUND"), reply)
+
+
+class Pause(GatewayTest):
+    # Of its own gateway, which asks upstream nothing more until the pause is over.
+
+    def test_a_read_that_is_told_to_come_back_later_than_its_deadline_says_so_and_so_do_those_after_it(self):
+        pipeline = {"pipelineId": self.ids["done_pipeline_id"]}
+        self.simulator.add_fault(action="answer", status=429, headers={"retry-after": "300"})
+        for reason in ("UPSTREAM_RATE_LIMITED", "UPSTREAM_BUDGET_EXHAUSTED"):
+            reply = self.client.call(GET_PIPELINE, pipeline)
+            self.assert_failed(reply, "RESOURCE_EXHAUSTED", reason)
+            self.assertGreater(reply.retry_seconds, 200)
+            self.assertEqual(len(self.simulator.requests()), 1)
 
 
 class Budget(GatewayTest):

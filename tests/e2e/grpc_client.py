@@ -77,6 +77,11 @@ class Reflection:
         self._load(self._ask(file_by_filename="google/rpc/error_details.proto"))
         self._factory = message_factory.MessageFactory(self.pool)
 
+    def methods(self):
+        """Of the gateway's own services, as Client.call takes them."""
+        own = [self.pool.FindServiceByName(name) for name in self.services if name.startswith("semaphore.v1.")]
+        return {f"{service.name}.{method.name}" for service in own for method in service.methods}
+
     def message_class(self, name):
         return self._factory.GetPrototype(self.pool.FindMessageTypeByName(name))
 
@@ -168,6 +173,10 @@ class Client:
 
     def call(self, method, request=None, metadata=(), timeout=60):
         return self.finish(self.start(method, request, metadata, timeout))
+
+    def call_unknown(self, path):
+        """Calls what reflection does not know. Such a call must fail."""
+        return self._failure(self.channel.unary_unary(path).future(b"", timeout=60))
 
     def walk(self, method, request, items):
         """All items of a paged list, and the pages."""

@@ -109,6 +109,19 @@ class Simulator(Program):
             raise AssertionError(f"{method} {path}: {response.status} {text}")
         return json.loads(text)
 
+    def get(self, path):
+        """Headers, with lower-case names, and JSON of an answer of the simulated API itself."""
+        self._control.request("GET", "/api/v1alpha/" + path,
+                              headers={"authorization": "Token " + self.token})
+        response = self._control.getresponse()
+        text = response.read().decode()
+        if response.status != 200:
+            raise AssertionError(f"{path}: {response.status} {text}")
+        return {name.lower(): value for name, value in response.getheaders()}, json.loads(text)
+
+    def set_access(self, word):
+        self.control("POST", "access", {"access": word})
+
     def add_fault(self, **fault):
         self.control("POST", "faults", fault)
 
@@ -184,7 +197,7 @@ def row_of(simulator, name="acme", token_file=None):
 
 class GatewayTest(unittest.TestCase):
     """One simulator and one gateway for the tests of a class; whatever the gateway said in all of
-    them is searched for the tokens at the end."""
+    them is searched for `secrets`, the tokens among them, at the end."""
 
     simulator_arguments = ()
     settings = "upstream: {requests_per_second: 100000, burst: 100000}\n"
@@ -196,6 +209,7 @@ class GatewayTest(unittest.TestCase):
         cls.heard = []
         cls.secrets = []
         cls.gateways = []
+        cls.simulators = []
         cls.addClassCleanup(cls._check_that_no_secret_was_told)
         cls.simulator = cls.start_simulator(arguments=cls.simulator_arguments)
         cls.gateway, cls.client = cls.start_gateway([row_of(cls.simulator)], cls.settings)
@@ -207,6 +221,7 @@ class GatewayTest(unittest.TestCase):
     @classmethod
     def start_simulator(cls, name="simulator", token=None, arguments=()):
         simulator = Simulator(cls.folder, name, token, arguments)
+        cls.simulators.append(simulator)
         cls.secrets.append(simulator.token)
         cls.addClassCleanup(simulator.stop)
         return simulator
@@ -229,6 +244,21 @@ class GatewayTest(unittest.TestCase):
         self.assertEqual(reply.code, "OK", reply)
         return reply.message
 
+    def run_command(self, *arguments, standard_input="", tells_secrets=False):
+        """Of semaphore-gateway. What it prints is searched for secrets unless it is known to tell one."""
+        ended = subprocess.run([GATEWAY, *arguments], input=standard_input, capture_output=True, text=True,
+                               env=environment(), timeout=LIMIT_SECONDS)
+        self.heard.append(("" if tells_secrets else ended.stdout).encode() + ended.stderr.encode())
+        return ended
+
+    def run_call(self, method, request, *options, **arguments):
+        return self.run_command("call", "--address", self.gateway.address, *options, method, request, **arguments)
+
+    def assert_replied(self, ended):
+        self.assertEqual(ended.returncode, 0, ended)
+        self.assertEqual(ended.stderr, "")
+        return json.loads(ended.stdout)
+
     @classmethod
     def _stop_gateway(cls, gateway):
         try:
@@ -242,9 +272,11 @@ class GatewayTest(unittest.TestCase):
 
     @classmethod
     def _check_that_no_secret_was_told(cls):
-        for gateway in cls.gateways:
-            cls.heard += [gateway.output.read_bytes(), gateway.errors.read_bytes()]
+        for program in cls.gateways + cls.simulators:
+            cls.heard += [program.output.read_bytes(), program.errors.read_bytes()]
         everything = b"\n".join(cls.heard)
         for secret in cls.secrets:
-            if secret.encode() in everything:
-                raise AssertionError("a token was told in the log, the metrics or a reply")
+            at = everything.find(secret.encode())
+            if at >= 0:
+                raise AssertionError(f"a secret was told in the log, the metrics or a reply: "
+                                     f"{everything[max(0, at - 200):at + 200]!r}")
