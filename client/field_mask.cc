@@ -57,6 +57,28 @@ absl::Status AddPath(const Descriptor* resource, const std::string& path,
 
 }  // namespace
 
+namespace {
+
+// The populated fields, down to the single value: what stands beside it in a message that is only
+// partly given is not part of the change.
+void AddPopulated(const Message& message, const std::string& prefix,
+                  std::vector<std::string>& paths) {
+  const Descriptor* type = message.GetDescriptor();
+  for (int i = 0; i < type->field_count(); ++i) {
+    const FieldDescriptor* field = type->field(i);
+    if (!IsWritable(field) || !IsPopulated(message, field)) continue;
+    const bool nested = field->message_type() != nullptr && !field->is_repeated() &&
+                        !IsTimestamp(field) && !IsDuration(field);
+    const Message* const inner =
+        nested ? &message.GetReflection()->GetMessage(message, field) : nullptr;
+    const size_t before = paths.size();
+    if (nested) AddPopulated(*inner, absl::StrCat(prefix, field->name(), "."), paths);
+    if (paths.size() == before) paths.push_back(absl::StrCat(prefix, field->name()));
+  }
+}
+
+}  // namespace
+
 const FieldDescriptor* ResourceField(const MethodSpec& spec) {
   const Descriptor* request = spec.descriptor->input_type();
   for (int i = 0; i < request->field_count(); ++i) {
@@ -83,10 +105,10 @@ absl::StatusOr<std::vector<std::string>> ChangedPaths(const MethodSpec& spec,
     }
     return paths;
   }
-  for (int i = 0; i < type->field_count(); ++i) {
-    const FieldDescriptor* field = type->field(i);
-    if (IsWritable(field) && (all || IsPopulated(resource, field))) paths.push_back(field->name());
+  for (int i = 0; all && i < type->field_count(); ++i) {
+    if (IsWritable(type->field(i))) paths.push_back(type->field(i)->name());
   }
+  if (!all) AddPopulated(resource, "", paths);
   return paths;
 }
 

@@ -53,7 +53,7 @@ std::string TraceParent(const std::string& given) {
 }
 
 absl::StatusOr<client::Priority> PriorityOf(const std::string& given) {
-  if (given.empty() || given == "interactive") return client::Priority::kInteractive;
+  if (given == "interactive") return client::Priority::kInteractive;
   if (given == "batch") return client::Priority::kBatch;
   return client::InvalidFields(
       {{"x-priority",
@@ -148,15 +148,15 @@ std::optional<Answer> Engine::AnswerNow(IncomingCall& call, Prepared& prepared) 
     refused = directives.status();
     if (directives.ok()) prepared.directives = *directives;
   }
+  if (refused.ok() && !call.priority.empty()) {
+    const absl::StatusOr<client::Priority> priority = PriorityOf(call.priority);
+    refused = priority.status();
+    if (priority.ok()) prepared.priority = *priority;
+  }
   if (refused.ok() && call.method->call.has_cache()) {
     if (std::optional<Answer> kept = AnswerFromCache(call, prepared)) {
       return Conclude(call, prepared.organization, *std::move(kept));
     }
-  }
-  if (refused.ok()) {
-    const absl::StatusOr<client::Priority> priority = PriorityOf(call.priority);
-    refused = priority.status();
-    if (priority.ok()) prepared.priority = *priority;
   }
   if (refused.ok()) {
     absl::StatusOr<std::shared_ptr<const Message>> request = Parse(call);

@@ -354,9 +354,10 @@ std::optional<ReplyCache::Answer> ReplyCache::StaleFor(const ReadCall& call,
 void ReplyCache::Invalidate(std::string_view organization, const MethodSpec& method,
                             const Message& request) {
   using Kind = Generations::Kind;
-  const bool names_one =
-      std::any_of(method.resources.begin(), method.resources.end(),
-                  [](const client::ResourceReference& touched) { return !touched.name.empty(); });
+  const bool names_one = std::any_of(method.resources.begin(), method.resources.end(),
+                                     [&request](const client::ResourceReference& touched) {
+                                       return !TextAt(request, touched.name).empty();
+                                     });
   for (const client::ResourceReference& touched : method.resources) {
     const std::string name = TextAt(request, touched.name);
     if (!name.empty()) {

@@ -41,6 +41,18 @@ class MergeTest : public UpstreamFixture {
   }
 };
 
+TEST_F(MergeTest, WithoutAMaskAPartlyGivenMessageChangesOnlyWhatIsGiven) {
+  http_.Reply(200, kType);
+  http_.Reply(200, kType);
+  const CallResult result =
+      Call(kUpdateType, "agent_type {name: 's1-a' name_settings {release_after {seconds: 120}}}");
+  ASSERT_TRUE(result.status.ok()) << result.status;
+  EXPECT_EQ(SentBody(1),
+            json::parse(R"({"metadata":{"name":"s1-a"},"spec":{"agent_name_settings":{)"
+                        R"("assignment_origin":"assignment_origin_aws_sts","release_after":120,)"
+                        R"("aws":{"account_id":"1","role_name_patterns":"a,b"}}}})"));
+}
+
 TEST_F(MergeTest, WhatTheMaskLeavesOutIsWrittenAsItWasRead) {
   http_.Reply(200, kType);
   http_.Reply(200, kType);

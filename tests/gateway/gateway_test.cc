@@ -64,6 +64,7 @@ class GatewayTest : public testing::Test {
     config_.upstream.requests_per_second = 100000;
     config_.upstream.burst = 100000;
     config_.callers.requests_per_second = 0;
+    config_.cache_max_bytes = 0;  // so that every call reaches upstream
   }
 
   void Serve() {
@@ -392,6 +393,89 @@ TEST_F(GatewayTest, TooManyBytesInHandAreRefusedCheaply) {
   Serve();
   EXPECT_EQ(ReasonOf(GetDonePipeline()), "GATEWAY_OVERLOADED");
   EXPECT_TRUE(upstream_->Requests().empty());
+}
+
+// ---- The cache, as callers see it
+
+class CachedGatewayTest : public GatewayTest {
+ protected:
+  CachedGatewayTest() { config_.cache_max_bytes = 64 << 20; }
+
+  // The x-cache of an answer; "" when the call failed.
+  std::string Cached(const std::string& id, const std::string& cache_control = "") {
+    grpc::ClientContext context;
+    if (!cache_control.empty()) context.AddMetadata("cache-control", cache_control);
+    v1::Pipeline pipeline;
+    if (!GetPipeline(id, pipeline, context).ok()) return "";
+    EXPECT_EQ(pipeline.pipeline_id(), id);
+    const auto& metadata = context.GetServerInitialMetadata();
+    EXPECT_TRUE(metadata.find("age") != metadata.end());
+    EXPECT_TRUE(metadata.find("x-request-id") != metadata.end());
+    const auto found = metadata.find("x-cache");
+    return found == metadata.end() ? "" : std::string(found->second.data(), found->second.size());
+  }
+};
+
+TEST_F(CachedGatewayTest, AFinishedPipelineIsAskedForOnceUnlessTheCallerWantsItFresh) {
+  Serve();
+  const std::string id = upstream_->ids().failed_pipeline;
+  EXPECT_EQ(Cached(id), "miss");
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Cached(id), "hit");
+  EXPECT_EQ(Cached(id, "no-cache"), "bypass");
+  EXPECT_EQ(Cached(id, "max-age=3600"), "hit");
+  EXPECT_EQ(upstream_->Requests().size(), 2);
+}
+
+TEST_F(CachedGatewayTest, AChangeIsSeenByTheNextRead) {
+  Serve();
+  const std::string id = upstream_->ids().running_pipeline;
+  EXPECT_EQ(Cached(id), "miss");
+  EXPECT_EQ(Cached(id), "hit");
+  grpc::ClientContext context;
+  v1::StopPipelineRequest stop;
+  stop.set_pipeline_id(id);
+  v1::StopPipelineResponse stopped;
+  ASSERT_TRUE(pipelines_->StopPipeline(&context, stop, &stopped).ok());
+  grpc::ClientContext again;
+  v1::Pipeline pipeline;
+  ASSERT_TRUE(GetPipeline(id, pipeline, again).ok());
+  EXPECT_NE(pipeline.state(), v1::PIPELINE_STATE_RUNNING);
+}
+
+TEST_F(CachedGatewayTest, ReadsOutliveTheirUpstreamMarkedStale) {
+  config_.cache_lifetimes.unsettled = absl::Nanoseconds(1);
+  config_.cache_lifetimes.terminal = absl::Nanoseconds(1);
+  config_.cache_lifetimes.stale_while_revalidate = absl::ZeroDuration();
+  Serve();
+  const std::string id = upstream_->ids().done_pipeline;
+  EXPECT_EQ(Cached(id), "miss");
+  upstream_->AddFault({.status = 503});
+  EXPECT_EQ(Cached(id), "stale");
+  EXPECT_EQ(Cached(id, "no-cache"), "");
+  EXPECT_EQ(Cached(id, "max-stale=0"), "");
+}
+
+TEST_F(CachedGatewayTest, SecretsAreNeverKept) {
+  Serve();
+  for (int i = 0; i < 2; ++i) {
+    grpc::ClientContext context;
+    v1::GetJobRequest request;
+    request.set_job_id(upstream_->ids().cloud_job);
+    request.set_view(v1::JOB_VIEW_FULL);
+    v1::Job job;
+    ASSERT_TRUE(jobs_->GetJob(&context, request, &job).ok());
+    EXPECT_GT(job.spec().env_vars_size(), 0);
+  }
+  EXPECT_EQ(upstream_->Requests().size(), 2);
+}
+
+TEST_F(CachedGatewayTest, ADirectiveThatMakesNoSenseIsRefused) {
+  Serve();
+  grpc::ClientContext context;
+  context.AddMetadata("cache-control", "max-age=soon");
+  v1::Pipeline pipeline;
+  const grpc::Status status = GetPipeline(upstream_->ids().done_pipeline, pipeline, context);
+  EXPECT_EQ(ReasonOf(status), "INVALID_FIELD");
 }
 
 // ---- Callers that go away

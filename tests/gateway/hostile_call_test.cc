@@ -61,6 +61,7 @@ class HostileCallTest : public testing::Test {
     config_.admin = {"127.0.0.1", 0};
     config_.upstream.requests_per_second = 100000;
     config_.upstream.burst = 100000;
+    config_.cache_max_bytes = 0;  // so that every call reaches upstream
   }
 
   void Serve() {

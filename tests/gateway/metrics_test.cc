@@ -178,6 +178,7 @@ TEST(Metrics, HostileLabelValuesAreMadeHarmless) {
 TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
   Metrics metrics(SmallOptions());
   metrics.SetUpstreamSource(0, [] { return Metrics::UpstreamState(); });
+  metrics.SetCacheSource([] { return Metrics::CacheState(); });
   metrics.SetLogDropsSource([] { return uint64_t{0}; });
   std::istringstream page(metrics.Text());
   std::string line;
@@ -201,7 +202,7 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
     EXPECT_TRUE(ours) << name;
   }
   EXPECT_EQ(typed, with_help);
-  EXPECT_EQ(typed.size(), 33u);
+  EXPECT_EQ(typed.size(), 42u);
 }
 
 TEST(Metrics, CountingAndScrapingAtTheSameTimeLosesNothing) {
