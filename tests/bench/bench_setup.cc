@@ -35,7 +35,7 @@ absl::StatusOr<std::unique_ptr<GatewayProcess>> StartGateway(
       .program = BuiltFile("gateway/semaphore-gateway"),
       .folder = folder,
       .yaml = absl::StrCat("grpc: {address: \"127.0.0.1:0\"}\nadmin: {address: \"127.0.0.1:0\"}\n",
-                           "shutdown_grace: 2s\n", yaml),
+                           "shutdown: {grace: 2s}\n", yaml),
       .environment = environment};
   options.environment.insert({{"SEMAPHORE_API_TOKEN", "simulator-token"},
                               {"SEMAPHORE_ORGANIZATION", "bench"},

@@ -456,10 +456,13 @@ State Soak::StateOfSimulator() const {
   State state;
   simulator::TestClient client(*upstream_);
   const std::string project = "project_id=" + upstream_->ids().project;
+  std::set<std::string> seen;
   for (int page = 1;; ++page) {
     const boost::json::value list =
         client.Get(absl::StrCat("/pipelines?", project, "&page_size=500&page=", page)).Json();
     if (!list.is_array() || list.as_array().empty()) break;
+    // Behind the last page comes the last page again.
+    if (!seen.insert(std::string(list.at(0).at("ppl_id").as_string())).second) break;
     for (const boost::json::value& pipeline : list.as_array()) {
       const auto text = [&pipeline](const char* key) {
         return std::string(pipeline.at(key).as_string());
