@@ -192,7 +192,7 @@ struct Result {
   OpenLoop::Summary batch_in_fault, batch_in_all;
   std::optional<OpenLoop::Summary> flood;
   uint64_t upstream_requests = 0;
-  double first_attempts = 0;
+  double attempts = 0;  // that got as far as a connection
   double retries = 0;
   double retries_refused = 0;
   double circuit_openings = 0;
@@ -334,7 +334,10 @@ void Run::Count(const Simulator& upstream, Result& result) const {
   result.retries_refused = SumOf(page, family + "retry_budget_refusals_total");
   result.circuit_openings = SumOf(page, family + "circuit_openings_total");
   result.throttled = SumOf(page, family + "throttled_total");
-  result.attempts_without_reply = SumOf(page, family + "failures_total");
+  // "refused" never left the gateway.
+  result.attempts_without_reply = SumOf(page, family + "failures_total") -
+                                  SumOf(page, family + "failures_total", "cause=\"refused\"");
+  result.attempts = SumOf(page, family + "requests_total") + result.attempts_without_reply;
   result.gateway_cpu_seconds = gateway_->CpuSeconds();
   const size_t flooded = result.flood ? result.flood->calls : 0;
   // No more first attempts than calls, so this is the most that the retry budget can allow.
@@ -412,10 +415,12 @@ void PrintTable(const std::vector<Result>& results) {
                                    OutcomesText(*result.flood));
     }
     std::cout << absl::StrFormat(
-        ". Circuit opened %.0f times, throttled %.0f, attempts without a reply %.0f, retries "
-        "refused %.0f; requests ahead of the rate at most %.0f; gateway's CPU %.1f s.\n",
-        result.circuit_openings, result.throttled, result.attempts_without_reply,
-        result.retries_refused, result.most_ahead, result.gateway_cpu_seconds);
+        ". %.0f attempts, of which %.0f without a reply and at most %.0f retries (%.0f more "
+        "refused); "
+        "throttled %.0f times, circuit opened %.0f times; requests ahead of the rate at most %.0f; "
+        "gateway's CPU %.1f s.\n",
+        result.attempts, result.attempts_without_reply, result.retries, result.retries_refused,
+        result.throttled, result.circuit_openings, result.most_ahead, result.gateway_cpu_seconds);
   }
 }
 
