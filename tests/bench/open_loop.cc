@@ -90,6 +90,26 @@ OpenLoop::OpenLoop(Options options) : options_(std::move(options)), random_(opti
 
 OpenLoop::~OpenLoop() { Stop(); }
 
+bool OpenLoop::ReadEachOnce() {
+  bool good = true;
+  size_t turn = 0;  // the callers', for it is more than the quota of one
+  for (const std::string& id : options_.pipelines) {
+    grpc::ClientContext context;
+    v1::GetPipelineRequest request;
+    request.set_pipeline_id(id);
+    v1::Pipeline reply;
+    good &= stubs_[turn++ % stubs_.size()].pipelines->GetPipeline(&context, request, &reply).ok();
+  }
+  for (const std::string& id : options_.jobs) {
+    grpc::ClientContext context;
+    v1::GetJobRequest request;
+    request.set_job_id(id);
+    v1::Job reply;
+    good &= stubs_[turn++ % stubs_.size()].jobs->GetJob(&context, request, &reply).ok();
+  }
+  return good;
+}
+
 void OpenLoop::Start() {
   thread_ = std::thread([this] { Run(); });
 }
@@ -125,6 +145,7 @@ void OpenLoop::Begin(SteadyTime at) {
     ++ongoing_;
   }
   ongoing->context.set_deadline(std::chrono::system_clock::now() + caller.patience);
+  if (options_.fresh) ongoing->context.AddMetadata("cache-control", "no-cache");
   if (caller.kind == Kind::kBatch) ongoing->context.AddMetadata("x-priority", "batch");
   const auto done = [this, ongoing](const grpc::Status& status) {
     End(*ongoing, status);

@@ -49,6 +49,7 @@ class OpenLoop {
     std::vector<Caller> callers;
     std::vector<std::string> pipelines;  // the keys; each call reads one of all at random
     std::vector<std::string> jobs;
+    bool fresh = false;  // ask for an answer that is not from a cache
     uint64_t seed = 1;
     SteadyTime epoch;  // times below are seconds since then
   };
@@ -58,6 +59,9 @@ class OpenLoop {
   ~OpenLoop();
   OpenLoop(const OpenLoop&) = delete;
   OpenLoop& operator=(const OpenLoop&) = delete;
+
+  // Reads each key once, one after the other; nothing is kept of it. True when all were OK.
+  bool ReadEachOnce();
 
   void Start();
   // Begins no more calls, and returns when all are answered, which their deadlines bound.

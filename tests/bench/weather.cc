@@ -236,6 +236,7 @@ OpenLoop::Options Run::LoopOptions(const Keys& keys) const {
                             .callers = {},
                             .pipelines = keys.pipelines,
                             .jobs = keys.jobs,
+                            .fresh = options_.fresh,
                             .seed = options_.seed,
                             .epoch = epoch_};
   for (uint8_t i = 0; i < 10; ++i) {
@@ -287,6 +288,9 @@ Result Run::Go() {
     return result;
   }
   gateway_ = *std::move(started);
+  if (!OpenLoop(LoopOptions(keys)).ReadEachOnce())
+    result.failures.emplace_back("a key cannot be read");
+  upstream->ClearRequests();
   epoch_ = std::chrono::steady_clock::now();
   BudgetWatch watch(*upstream);
   OpenLoop loop(LoopOptions(keys));
@@ -337,7 +341,8 @@ void Run::Count(const Simulator& upstream, Result& result) const {
   // "refused" never left the gateway.
   result.attempts_without_reply = SumOf(page, family + "failures_total") -
                                   SumOf(page, family + "failures_total", "cause=\"refused\"");
-  result.attempts = SumOf(page, family + "requests_total") + result.attempts_without_reply;
+  result.attempts = SumOf(page, family + "requests_total") + result.attempts_without_reply -
+                    static_cast<double>(kPipelines + kJobs);  // before the first call
   result.gateway_cpu_seconds = gateway_->CpuSeconds();
   const size_t flooded = result.flood ? result.flood->calls : 0;
   // No more first attempts than calls, so this is the most that the retry budget can allow.
@@ -380,13 +385,15 @@ void PrintParameters(const WeatherOptions& options) {
       "Gateway: upstream budget %g requests/s, burst %d, %d in flight; quota of a caller %g/s, "
       "burst %d; defaults otherwise; a process of its own, fresh for each scenario.\n"
       "Calls: GetPipeline and GetJob of %d ids at random; open loop, Poisson, %g/s of ten callers: "
-      "six interactive (deadline %d s), four batch (%d s); seed %d.\n"
+      "six interactive (deadline %d s), four batch (%d s); seed %d%s. Each key was read once "
+      "before.\n"
       "Each scenario: %g s before, the fault 35 s (429: 60 s), then until recovered and at least "
       "%g "
       "s in all, at most %g s after the fault; scale %g.\n\n",
       kBudgetRate, kBudgetBurst, kMaxInFlight, kQuotaRate, kQuotaBurst, kPipelines + kJobs,
       kCallsPerSecond, kInteractivePatience.count(), kBatchPatience.count(), options.seed,
-      kBeforeSeconds, kLeastSeconds, kMaxAfterSeconds, options.scale);
+      options.fresh ? "; cache-control: no-cache" : "", kBeforeSeconds, kLeastSeconds,
+      kMaxAfterSeconds, options.scale);
 }
 
 void PrintTable(const std::vector<Result>& results) {

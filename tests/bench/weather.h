@@ -13,6 +13,7 @@ struct WeatherOptions {
   double scale = 1;       // of all lengths; below 1 the figures mean nothing
   std::string only = {};  // scenarios whose name has this in it; empty: all
   uint64_t seed = 1;
+  bool fresh = false;  // calls ask for answers that are not from a cache
 };
 
 // Prints a table in Markdown. False when the gateway ended by itself or exceeded one of its

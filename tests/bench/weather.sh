@@ -13,6 +13,7 @@ usage: tests/bench/weather.sh [ARGUMENT...]               all scenarios on the r
        tests/bench/weather.sh soak [--asan] [ARGUMENT...] ten minutes of everything; release unless --asan
   --scale X        scenarios: of their lengths; below 1 to try the bench itself
   --only TEXT      scenarios: those whose name has TEXT in it
+  --fresh          scenarios: calls ask for answers that are not from a cache
   --seconds N      soak: its length, 600
   --seed N         of callers, faults and the simulator; 1
 The exit status is 1 when a check fails: the gateway ends or writes what is no log line, upstream requests exceed the

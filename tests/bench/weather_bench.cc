@@ -15,7 +15,7 @@ namespace semaphore::bench {
 namespace {
 
 constexpr char kUsage[] =
-    "usage: weather_bench weather [--scale X] [--only TEXT] [--seed N]\n"
+    "usage: weather_bench weather [--scale X] [--only TEXT] [--fresh] [--seed N]\n"
     "       weather_bench soak [--seconds N] [--seed N] [--check-memory]\n";
 
 int Main(const std::vector<std::string>& arguments) {
@@ -27,6 +27,10 @@ int Main(const std::vector<std::string>& arguments) {
     const std::string& option = arguments[i];
     if (option == "--check-memory") {
       soak.check_memory = true;
+      continue;
+    }
+    if (option == "--fresh") {
+      weather.fresh = true;
       continue;
     }
     const std::string value = ++i < arguments.size() ? arguments[i] : "";
