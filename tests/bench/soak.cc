@@ -143,7 +143,11 @@ class Soak {
   using Looks = std::set<std::optional<std::string>>;
   std::mutex mutex_;  // of the next four
   std::vector<Change> changes_;
-  std::map<std::string, Looks> expected_targets_;               // by name
+  struct ExpectedTarget {
+    Looks looks;
+    std::string story;  // what its callers were told, in order
+  };
+  std::map<std::string, ExpectedTarget> expected_targets_;      // by name
   std::map<std::string, std::map<std::string, int>> outcomes_;  // by method
   std::vector<std::pair<double, int64_t>> memory_;              // bytes at seconds since the start
   std::vector<std::string> failures_;
@@ -289,6 +293,11 @@ void Soak::RunWorkflows(Lane& lane) {
                                });
     Note({"RunWorkflow", branch, answer.told, answer.outcome});
     if (answer.told != Told::kDone) continue;
+    if (run.workflow_id().empty()) {
+      const std::lock_guard lock(mutex_);
+      ++outcomes_["RunWorkflow"]["OK without an id"];  // among those that are OK
+      continue;
+    }
     const int next = lane.Random(0, 2);
     if (next == 0) {
       v1::StopPipelineRequest stop;
@@ -352,11 +361,11 @@ void Soak::Deploy(Lane& lane) {
     if (answer.told != Told::kDone) looks.insert(std::nullopt);
     {
       const std::lock_guard lock(mutex_);
-      expected_targets_[name] = looks;
+      expected_targets_[name] = {looks, "create " + answer.outcome};
     }
-    Note({"CreateDeploymentTarget", name, answer.told, answer.outcome});
     // It cannot be changed in the two seconds that it is SYNCING.
-    if (answer.told == Told::kDone && Sleep(milliseconds(2300))) {
+    if (answer.told == Told::kDone && !created.deployment_target_id().empty() &&
+        Sleep(milliseconds(2300))) {
       KeepDeploying(lane, created.deployment_target_id(), name);
     }
   }
@@ -370,7 +379,9 @@ void Soak::KeepDeploying(Lane& lane, const std::string& id, const std::string& n
     if (answer.told == Told::kDone) looks.clear();
     if (answer.told != Told::kNotDone) looks.insert(look);
     const std::lock_guard lock(mutex_);
-    expected_targets_[name] = looks;
+    ExpectedTarget& target = expected_targets_[name];
+    target.looks = looks;
+    absl::StrAppend(&target.story, look ? ", update " : ", delete ", answer.outcome);
   };
   for (int i = lane.Random(1, 4); i > 0; --i) {
     const std::string description = lane.NextMark();
@@ -425,8 +436,9 @@ void Soak::MakeTrouble() {
     fault.status = pick(500, 502, 503, 503, 429, 403, 404, 302);
     if (fault.status == 429 || random() % 4 == 0) fault.headers = {{"retry-after", "1"}};
     fault.carry_out = random() % 2 == 0;
-    // What pretends to know nothing of the request would be a lie about one that was carried out.
+    // Neither a refusal of what was carried out nor a 200 for what was not: nobody could tell.
     if (fault.status == 429 || fault.status == 403 || fault.status == 404) fault.carry_out = false;
+    if (fault.action != FaultAction::kAnswer) fault.carry_out = true;
     if (fault.action == FaultAction::kDelay) fault.delay = absl::Milliseconds(random() % 3000);
     fault.piece_bytes = 20;
     fault.megabytes = 1 + random() % 20;
@@ -532,7 +544,8 @@ void Soak::CheckTargets(const State& state) {
   const auto text = [](const std::optional<std::string>& look) {
     return look ? "\"" + *look + "\"" : std::string("nothing");
   };
-  for (const auto& [name, looks] : expected_targets_) {
+  for (const auto& [name, target] : expected_targets_) {
+    const Looks& looks = target.looks;
     const auto found = state.targets.find(name);
     const size_t count = found == state.targets.end() ? 0 : found->second.size();
     ++judged_["deployment target"].first;
@@ -543,7 +556,7 @@ void Soak::CheckTargets(const State& state) {
     std::string expected;
     for (const auto& one : looks) absl::StrAppend(&expected, " ", text(one));
     Fail(absl::StrCat("deployment target ", name, ": there are ", count, ", the first is ",
-                      text(look), ", callers were told one of", expected));
+                      text(look), ", expected is one of", expected, " after: ", target.story));
   }
 }
 
