@@ -441,7 +441,7 @@ void Soak::MakeTrouble() {
     if (fault.action != FaultAction::kAnswer) fault.carry_out = true;
     if (fault.action == FaultAction::kDelay) fault.delay = absl::Milliseconds(random() % 3000);
     fault.piece_bytes = 20;
-    fault.megabytes = 1 + random() % 20;
+    fault.megabytes = 1 + random() % 4;
     fault.depth = 1 + random() % 100'000;
     upstream_->AddFault(fault);
     const bool all = fault.every == 1;
