@@ -59,6 +59,7 @@ bool StrikesAtStage(FaultAction action) {
 
 bool FaultScript::Add(Fault fault) {
   if (!StrikesAtStage(fault.action)) fault.stage = FaultStage::kBeforeReply;
+  fault.every = std::max(fault.every, 1);
   fault.delay = std::clamp(fault.delay, absl::ZeroDuration(), absl::Hours(1));
   fault.piece_delay = std::clamp(fault.piece_delay, absl::ZeroDuration(), absl::Minutes(1));
   fault.piece_bytes = std::max<size_t>(fault.piece_bytes, 1);
@@ -78,6 +79,7 @@ void FaultScript::Clear() {
 bool FaultScript::Strikes(Entry& entry) {
   entry.seen++;
   return entry.seen > entry.fault.skip &&
+         (entry.seen - entry.fault.skip) % entry.fault.every == 0 &&
          (entry.fault.times == 0 || entry.struck < entry.fault.times);
 }
 

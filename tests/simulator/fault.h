@@ -53,6 +53,7 @@ struct Fault {
   uint64_t connection = 0;         // only on this connection, counted from 1; 0: any
   int skip = 0;                    // the first that many matching ones pass
   int times = 0;                   // strikes that often; 0: for ever
+  int every = 1;                   // 10: of those not skipped the tenth, the twentieth, …
 
   FaultAction action = FaultAction::kAnswer;
   FaultStage stage = FaultStage::kBeforeReply;

@@ -58,6 +58,7 @@ absl::Status ReadField(std::string_view key, const boost::json::value& value, Fa
   if (key == "connection") return ReadNumber(key, value, kMaxCount, fault.connection);
   if (key == "skip") return ReadNumber(key, value, kMaxCount, fault.skip);
   if (key == "times") return ReadNumber(key, value, kMaxCount, fault.times);
+  if (key == "every") return ReadNumber(key, value, kMaxCount, fault.every);
   if (key == "delay_ms") return ReadMilliseconds(key, value, 3'600'000, fault.delay);
   if (key == "status") {
     absl::Status read = ReadNumber(key, value, 999, fault.status);

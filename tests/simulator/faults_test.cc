@@ -66,6 +66,15 @@ TEST_F(FaultsTest, AnAnswerDoesNotCarryOutTheRequestUnlessAsked) {
   EXPECT_EQ(CountOfRunWorkflows(), "1");
 }
 
+TEST_F(FaultsTest, AFaultOfEveryThirdLetsTwoPassEachTime) {
+  Start();
+  simulator().AddFault({.skip = 1, .times = 2, .every = 3, .status = 503});
+  std::string strikes;
+  for (int i = 0; i < 10; i++) strikes += client().Get(DonePath()).status == 503 ? 'x' : '.';
+  EXPECT_EQ(strikes, "...x..x...");
+  EXPECT_EQ(simulator().last_request_number(), 10U);
+}
+
 TEST_F(FaultsTest, ADelayedReplyComesAllTheSame) {
   Start();
   simulator().AddFault({.action = FaultAction::kDelay, .delay = absl::Milliseconds(1)});

@@ -68,6 +68,11 @@ uint64_t Ledger::forgotten_requests() const {
   return forgotten_;
 }
 
+uint64_t Ledger::last_request_number() const {
+  const std::lock_guard lock(mutex_);
+  return last_number_;
+}
+
 uint64_t Ledger::total_connections() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return total_connections_;

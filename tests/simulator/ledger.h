@@ -49,6 +49,7 @@ class Ledger {
 
   std::vector<RecordedRequest> Requests() const;
   uint64_t forgotten_requests() const;
+  uint64_t last_request_number() const;  // 0: none since the last Clear
   uint64_t total_connections() const;
   uint64_t open_connections() const;
   uint64_t held() const;

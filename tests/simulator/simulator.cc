@@ -152,6 +152,8 @@ std::vector<RecordedRequest> Simulator::RequestsTo(std::string_view target_prefi
 
 void Simulator::ClearRequests() { impl_->ledger.Clear(); }
 uint64_t Simulator::open_connections() const { return impl_->ledger.open_connections(); }
+uint64_t Simulator::last_request_number() const { return impl_->ledger.last_request_number(); }
+
 uint64_t Simulator::total_connections() const { return impl_->ledger.total_connections(); }
 
 bool Simulator::WaitUntil(const std::function<bool()>& condition, absl::Duration limit) const {

@@ -53,6 +53,7 @@ class Simulator {
   std::vector<RecordedRequest> Requests() const;
   std::vector<RecordedRequest> RequestsTo(std::string_view target_prefix) const;
   void ClearRequests();
+  uint64_t last_request_number() const;  // how many there were since ClearRequests
   uint64_t open_connections() const;
   uint64_t total_connections() const;
 
