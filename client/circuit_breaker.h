@@ -22,7 +22,7 @@ class CircuitBreaker {
     // How long it stays open, doubled for each failed probe. Also how long a probe holds its place
     // at most, so that probes which never report cost time and nothing else.
     MonotonicDuration open_for = std::chrono::seconds(5);
-    MonotonicDuration max_open_for = std::chrono::seconds(60);
+    MonotonicDuration max_open_for = std::chrono::seconds(15);
     int probes = 3;  // so many at once while half-open; so many successes close it
   };
 

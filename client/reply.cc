@@ -134,6 +134,22 @@ bool HasBodyCursor(const MethodSpec& spec) {
          spec.call.pages().dialect() == upstream::v1::DIALECT_TIME_CURSOR;
 }
 
+// What a reply to a change exists to tell, such as the id of what was made; without it nobody knows
+// what was done.
+absl::Status CheckRequired(const MethodSpec& spec, const Message& reply) {
+  for (const std::unique_ptr<FieldPlan>& field : spec.reply_plan->fields) {
+    const auto& behavior = field->wire.behavior();
+    if (std::find(behavior.begin(), behavior.end(), upstream::v1::BEHAVIOR_REQUIRED) ==
+            behavior.end() ||
+        !field->via.empty() || field->field->cpp_type() != FieldDescriptor::CPPTYPE_STRING) {
+      continue;
+    }
+    if (reply.GetReflection()->GetString(reply, field->field).empty())
+      return Malformed(absl::StrCat("it has no \"", field->path, "\""));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status DecodeReply(const MethodSpec& spec, std::string_view body, const Message& request,
@@ -155,7 +171,7 @@ absl::Status DecodeReply(const MethodSpec& spec, std::string_view body, const Me
     if (!also.ok()) return Malformed(also.message());
   }
   FillFromRequest(spec, request, reply);
-  return absl::OkStatus();
+  return CheckRequired(spec, reply);
 }
 
 absl::StatusOr<PageVerdict> DecodePage(const MethodSpec& spec, std::string_view body,

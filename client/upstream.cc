@@ -257,15 +257,11 @@ asio::awaitable<Upstream::Exchange> Upstream::Send(const MethodSpec& spec, HttpR
   }
   request.traceparent = context.traceparent;
   const bool caller_token = spec.token_field != nullptr && options.made_token.empty();
-  {
-    const std::lock_guard lock(mutex_);
-    retries_.OnRequest();
-  }
   bool in_doubt = false;
   for (int number = 1;; ++number) {
     HttpRequest attempt_request = request;
     if (options.before_each) options.before_each(attempt_request);
-    HttpResult result = co_await TryOnce(spec, std::move(attempt_request), context);
+    HttpResult result = co_await TryOnce(spec, std::move(attempt_request), context, number == 1);
     exchange.attempts = number;
     const bool arrived_before = exchange.may_have_arrived;
     exchange.may_have_arrived |= result.may_have_arrived;
@@ -311,7 +307,7 @@ asio::awaitable<Upstream::Exchange> Upstream::Send(const MethodSpec& spec, HttpR
 
 // One attempt: circuit, turn, and on the way the token; what came of it is learned from.
 asio::awaitable<HttpResult> Upstream::TryOnce(const MethodSpec& spec, HttpRequest request,
-                                              CallContext context) {
+                                              CallContext context, bool first) {
   co_await asio::this_coro::throw_if_cancelled(false);
   HttpResult refused;
   refused.stage = HttpStage::kSlot;
@@ -330,6 +326,11 @@ asio::awaitable<HttpResult> Upstream::TryOnce(const MethodSpec& spec, HttpReques
     co_return refused;
   }
   request.admit = [this, &pass](MonotonicTime deadline) { return budget_.Charge(*pass, deadline); };
+  // Only what is sent earns retries: refused calls are no load that retries would be a share of.
+  if (first) {
+    const std::lock_guard lock(mutex_);
+    retries_.OnRequest();
+  }
   const MonotonicTime start = clock_.Now();
   HttpResult result = co_await http_.Send(std::move(request), context.deadline);
   const MonotonicDuration took = clock_.Now() - start;

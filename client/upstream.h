@@ -147,7 +147,7 @@ class Upstream {
            const Clock& clock);
 
   boost::asio::awaitable<HttpResult> TryOnce(const MethodSpec& spec, HttpRequest request,
-                                             CallContext context);
+                                             CallContext context, bool first);
   absl::StatusOr<CircuitBreaker::Verdict> AskCircuit(bool only_look);
   void JudgeAttempt(const MethodSpec& spec, const HttpResult& result, MonotonicDuration waited,
                     const CircuitBreaker::Verdict& admission);

@@ -61,7 +61,7 @@ TEST_F(UpstreamTest, AReadIsOneRequestWithTokenAndTrace) {
 }
 
 TEST_F(UpstreamTest, AChangeIsNeverWrittenASecondTimeByTheConnection) {
-  http_.Reply(200, R"({"workflow_id":"w"})");
+  http_.Reply(200, R"({"workflow_id":"w","pipeline_id":"p"})");
   EXPECT_TRUE(Call(kRun, kRunRequest).status.ok());
   EXPECT_FALSE(http_.requests[0].repeatable);
 }
