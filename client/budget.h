@@ -7,6 +7,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -47,12 +48,24 @@ class Budget {
     bool charged_ = false;
   };
 
+  // A turn that several callers wait for, and that can become more urgent meanwhile. Its members
+  // are the budget's.
+  struct SharedTurn {
+    std::optional<Priority> raised_to;
+    FairQueue::Id waiting_as = 0;  // 0: does not wait
+  };
+
   virtual ~Budget() = default;
 
   // Waits for a turn. UPSTREAM_BUDGET_EXHAUSTED with RetryInfo, at once where that can be foreseen,
   // when none comes by the deadline or within the longest wait; GATEWAY_OVERLOADED when too many
   // wait already; CANCELLED when the caller went away, which gives the place back. Any strand.
-  virtual boost::asio::awaitable<absl::StatusOr<Pass>> Enter(Turn turn, MonotonicTime deadline) = 0;
+  // `shared` may be null; with it Raise reaches the turn.
+  virtual boost::asio::awaitable<absl::StatusOr<Pass>> Enter(
+      Turn turn, MonotonicTime deadline, std::shared_ptr<SharedTurn> shared) = 0;
+
+  // From now on the turn is at least as urgent as that, whether it waits, has waited or is yet to.
+  virtual void Raise(const std::shared_ptr<SharedTurn>& shared, Priority priority) = 0;
 
   // Takes a token: awaited immediately before each write to a socket. Waits only if upstream asked
   // for less since Enter, or on the second write of one pass; fails as Enter does.

@@ -34,6 +34,9 @@ constexpr double kRounding = 1e-6;  // of a token
 
 struct Waiter {
   std::shared_ptr<AsyncEvent> event;
+  std::shared_ptr<Budget::SharedTurn> shared;  // may be null
+  FairQueue::Id id = 0;
+  Turn turn;
   MonotonicTime latest;
   bool granted = false;
   bool late = false;
@@ -71,6 +74,9 @@ struct LocalBudget::State : std::enable_shared_from_this<State> {
   void Dispatch(MonotonicTime now);
   void PlanWakeUp(MonotonicTime now);
   void GiveBack(bool charged);
+  // Puts it into the queue, or takes it out.
+  void Join(const std::shared_ptr<Waiter>& waiter);
+  void Leave(const std::shared_ptr<Waiter>& waiter);
   absl::Status Refusal(MonotonicTime now, MonotonicTime come_back) const;
 
   static asio::awaitable<void> WakeUp(std::shared_ptr<State> state, MonotonicTime at);
@@ -130,21 +136,34 @@ MonotonicTime LocalBudget::State::Forecast(MonotonicTime now, const Turn& turn) 
 void LocalBudget::State::Dispatch(MonotonicTime now) {
   Settle(now);
   const auto tell = [this](FairQueue::Id id) {
-    const std::shared_ptr<Waiter> waiter = std::move(waiters.extract(id).mapped());
-    by_latest.erase({waiter->latest, id});
+    std::shared_ptr<Waiter> waiter = waiters.at(id);
+    Leave(waiter);
     waiter->event->Set();  // posts; nothing runs under the mutex
     return waiter;
   };
   while (!by_latest.empty() && by_latest.begin()->first < now) {
-    const FairQueue::Id id = by_latest.begin()->second;
-    queue.Remove(id);
-    tell(id)->late = true;
+    tell(by_latest.begin()->second)->late = true;
   }
   while (queue.size() > 0 && HasRoom(now)) {
     tell(*queue.Pop())->granted = true;
     ++in_flight;
     ++set_aside;
   }
+}
+
+void LocalBudget::State::Join(const std::shared_ptr<Waiter>& waiter) {
+  waiter->id = ++last_id;
+  if (waiter->shared != nullptr) waiter->shared->waiting_as = waiter->id;
+  queue.Push(waiter->id, waiter->turn);
+  waiters.emplace(waiter->id, waiter);
+  by_latest.emplace(waiter->latest, waiter->id);
+}
+
+void LocalBudget::State::Leave(const std::shared_ptr<Waiter>& waiter) {
+  if (waiter->shared != nullptr) waiter->shared->waiting_as = 0;
+  queue.Remove(waiter->id);  // unless its turn has just come
+  by_latest.erase({waiter->latest, waiter->id});
+  waiters.erase(waiter->id);
 }
 
 // Somebody must look again when the next token is free and when the first waiter runs out of time.
@@ -211,8 +230,8 @@ LocalBudget::~LocalBudget() {
   state_->closed = true;
 }
 
-asio::awaitable<absl::StatusOr<Budget::Pass>> LocalBudget::Enter(Turn turn,
-                                                                 MonotonicTime deadline) {
+asio::awaitable<absl::StatusOr<Budget::Pass>> LocalBudget::Enter(
+    Turn turn, MonotonicTime deadline, std::shared_ptr<SharedTurn> shared) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const asio::any_io_executor strand = co_await asio::this_coro::executor;
   State& state = *state_;
@@ -220,9 +239,11 @@ asio::awaitable<absl::StatusOr<Budget::Pass>> LocalBudget::Enter(Turn turn,
   const MonotonicTime latest =
       std::min(deadline, start + absl::ToChronoNanoseconds(state.options.max_wait));
   const auto waiter = std::make_shared<Waiter>();
-  FairQueue::Id id = 0;
   {
     const std::lock_guard lock(state.mutex);
+    if (shared != nullptr && shared->raised_to) {
+      turn.priority = std::min(turn.priority, *shared->raised_to);
+    }
     state.Dispatch(start);
     const MonotonicTime forecast = state.Forecast(start, turn);
     const bool full = state.queue.size() >= state.options.max_waiting;
@@ -236,10 +257,9 @@ asio::awaitable<absl::StatusOr<Budget::Pass>> LocalBudget::Enter(Turn turn,
     }
     waiter->latest = latest;
     waiter->event = AsyncEvent::Create(strand);
-    id = ++state.last_id;
-    state.queue.Push(id, turn);
-    state.waiters.emplace(id, waiter);
-    state.by_latest.emplace(latest, id);
+    waiter->turn = turn;
+    waiter->shared = std::move(shared);
+    state.Join(waiter);
     state.Dispatch(start);
     state.PlanWakeUp(start);
   }
@@ -248,19 +268,17 @@ asio::awaitable<absl::StatusOr<Budget::Pass>> LocalBudget::Enter(Turn turn,
   {
     const std::lock_guard lock(state.mutex);
     if (waiter->late) {
-      ++state.rejections[static_cast<size_t>(turn.priority)];
-      co_return state.Refusal(now, state.Forecast(now, turn));
+      ++state.rejections[static_cast<size_t>(waiter->turn.priority)];
+      co_return state.Refusal(now, state.Forecast(now, waiter->turn));
     }
     if (!waiter->granted) {  // cancelled while waiting
-      state.queue.Remove(id);
-      state.by_latest.erase({latest, id});
-      state.waiters.erase(id);
+      state.Leave(waiter);
       co_return Cancelled();
     }
   }
   Pass pass(this);
   if (!told) co_return Cancelled();  // and had its turn in the same moment
-  state.options.waited(turn.priority, absl::FromChrono(now - start));
+  state.options.waited(waiter->turn.priority, absl::FromChrono(now - start));
   co_return std::move(pass);
 }
 
@@ -289,6 +307,18 @@ asio::awaitable<absl::Status> LocalBudget::Charge(Pass& pass, MonotonicTime dead
     const bool slept = co_await state.sleeper(again);
     if (!slept) co_return Cancelled();
   }
+}
+
+void LocalBudget::Raise(const std::shared_ptr<SharedTurn>& shared, Priority priority) {
+  const std::lock_guard lock(state_->mutex);
+  shared->raised_to = std::min(priority, shared->raised_to.value_or(priority));
+  const auto waiting = state_->waiters.find(shared->waiting_as);
+  if (waiting == state_->waiters.end() || waiting->second->turn.priority <= priority) return;
+  // To the end of the more urgent class.
+  const std::shared_ptr<Waiter> waiter = waiting->second;
+  state_->Leave(waiter);
+  waiter->turn.priority = priority;
+  state_->Join(waiter);
 }
 
 void LocalBudget::OnThrottled(std::optional<absl::Duration> retry_after) {

@@ -33,7 +33,9 @@ class LocalBudget final : public Budget {
               Sleeper sleeper);
   ~LocalBudget() override;
 
-  boost::asio::awaitable<absl::StatusOr<Pass>> Enter(Turn turn, MonotonicTime deadline) override;
+  boost::asio::awaitable<absl::StatusOr<Pass>> Enter(
+      Turn turn, MonotonicTime deadline, std::shared_ptr<SharedTurn> shared = nullptr) override;
+  void Raise(const std::shared_ptr<SharedTurn>& shared, Priority priority) override;
   boost::asio::awaitable<absl::Status> Charge(Pass& pass, MonotonicTime deadline) override;
   void OnThrottled(std::optional<absl::Duration> retry_after) override;
 

@@ -314,7 +314,8 @@ asio::awaitable<HttpResult> Upstream::TryOnce(const MethodSpec& spec, HttpReques
   refused.cause = HttpCause::kRefused;
   refused.status = AskCircuit(true).status();
   if (!refused.status.ok()) co_return refused;
-  absl::StatusOr<Budget::Pass> pass = co_await budget_.Enter(context.turn, context.deadline);
+  absl::StatusOr<Budget::Pass> pass =
+      co_await budget_.Enter(context.turn, context.deadline, context.shared_turn);
   if (!pass.ok()) {
     refused.status = pass.status();
     co_return refused;

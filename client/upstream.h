@@ -34,6 +34,8 @@ struct CallContext {
   std::string traceparent = {};  // W3C trace context to send on; may be empty
   Turn turn = {};                // whose place in the queue for upstream it is
   bool fresh = false;            // nothing that was downloaded before
+  // Set when others may come to wait for the call too; see Upstream::Raise.
+  std::shared_ptr<Budget::SharedTurn> shared_turn = {};
 };
 
 struct CallResult {
@@ -131,6 +133,11 @@ class Upstream {
     RetryBudget::Stats retry_stats;
   };
   Health GetHealth() const;
+
+  // A call under way with that turn becomes as urgent as that. Any thread.
+  void Raise(const std::shared_ptr<Budget::SharedTurn>& turn, Priority priority) {
+    budget_.Raise(turn, priority);
+  }
 
   const Options& options() const { return options_; }
   const MethodTable& table() const { return table_; }

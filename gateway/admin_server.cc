@@ -49,14 +49,23 @@ Reply MakeReply(http::status status, const char* content_type, std::string body)
   return reply;
 }
 
-Reply MakeReadiness(const std::vector<std::string>& reasons) {
-  std::string body =
-      reasons.empty() ? "{\"ready\":true,\"reasons\":[" : "{\"ready\":false,\"reasons\":[";
-  for (size_t i = 0; i < reasons.size(); ++i) {
+void AppendList(const std::vector<std::string>& texts, std::string& body) {
+  body += '[';
+  for (size_t i = 0; i < texts.size(); ++i) {
     if (i > 0) body += ',';
-    AppendJsonString(&body, reasons[i]);
+    AppendJsonString(&body, texts[i]);
   }
-  body += "]}\n";
+  body += ']';
+}
+
+Reply MakeReadiness(const std::vector<std::string>& reasons,
+                    const std::vector<std::string>& notes) {
+  std::string body =
+      reasons.empty() ? "{\"ready\":true,\"reasons\":" : "{\"ready\":false,\"reasons\":";
+  AppendList(reasons, body);
+  body += ",\"notes\":";
+  AppendList(notes, body);
+  body += "}\n";
   const http::status status =
       reasons.empty() ? http::status::ok : http::status::service_unavailable;
   return MakeReply(status, "application/json", std::move(body));
@@ -77,7 +86,7 @@ Reply Answer(const AdminServer::Sources& sources, http::verb verb, std::string_v
   if (path == "/metrics") {
     return MakeReply(http::status::ok, kMetricsContentType, sources.metrics());
   }
-  if (path == "/readyz") return MakeReadiness(sources.not_ready_because());
+  if (path == "/readyz") return MakeReadiness(sources.not_ready_because(), sources.notes());
   return MakeReply(http::status::ok, kPlainText, "ok\n");
 }
 

@@ -35,6 +35,8 @@ class AdminServer {
   struct Sources {
     std::function<std::string()> metrics;                         // the page of /metrics
     std::function<std::vector<std::string>()> not_ready_because;  // empty: ready
+    // What is not well and yet no reason to send callers elsewhere; told by /readyz too.
+    std::function<std::vector<std::string>()> notes = [] { return std::vector<std::string>(); };
   };
 
   // Binds, listens and serves as soon as the executor runs. UNAVAILABLE or INVALID_ARGUMENT when it

@@ -123,6 +123,7 @@ struct Gateway::Parts {
   client::UpstreamObserver Observer(size_t organization);
   Metrics::UpstreamState StateOf(size_t organization);
   std::vector<std::string> NotReadyBecause();
+  std::vector<std::string> Notes();
   void Stop(absl::Duration grace);
 
   const Config config;
@@ -209,7 +210,8 @@ absl::Status Gateway::Parts::Start() {
   absl::StatusOr<std::unique_ptr<AdminServer>> admin_started =
       AdminServer::Start(admin_io->context().get_executor(), admin_options,
                          {.metrics = [this] { return metrics->Text(); },
-                          .not_ready_because = [this] { return NotReadyBecause(); }});
+                          .not_ready_because = [this] { return NotReadyBecause(); },
+                          .notes = [this] { return Notes(); }});
   if (!admin_started.ok()) return admin_started.status();
   admin = *std::move(admin_started);
   return absl::OkStatus();
@@ -335,6 +337,19 @@ std::vector<std::string> Gateway::Parts::NotReadyBecause() {
   std::vector<std::string> reasons;
   if (draining) reasons.emplace_back("shutting down");
   return reasons;
+}
+
+// A breaker that is open is no reason to stop sending calls here: another replica would fare no
+// better, and what is kept is still served.
+std::vector<std::string> Gateway::Parts::Notes() {
+  std::vector<std::string> notes;
+  for (size_t i = 0; i < organizations.size(); ++i) {
+    const client::CircuitBreaker::State state = organizations[i].upstream->GetHealth().circuit;
+    if (state == client::CircuitBreaker::State::kClosed) continue;
+    notes.push_back(absl::StrCat("the circuit to organization ", config.organizations[i].name,
+                                 " is ", kCircuitWords[static_cast<size_t>(state)]));
+  }
+  return notes;
 }
 
 void Gateway::Parts::Stop(absl::Duration grace) {

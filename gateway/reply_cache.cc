@@ -186,6 +186,10 @@ std::shared_ptr<ReplyCache::Fetch> ReplyCache::JoinOrStart(const ReadCall& call,
     if (current && young) {
       joined = true;
       fetch->waiters.push_back(waiter);
+      if (waiter->turn.priority < fetch->context.turn.priority) {
+        fetch->context.turn = waiter->turn;
+        fetch->target.upstream->Raise(fetch->context.shared_turn, waiter->turn.priority);
+      }
       return fetch;
     }
   }
@@ -209,6 +213,7 @@ std::shared_ptr<ReplyCache::Fetch> ReplyCache::Begin(const ReadCall& call) {
   fetch->began_at = clock_.Now();
   fetch->context = call.context;
   fetch->context.fresh = call.directives.no_cache;
+  fetch->context.shared_turn = std::make_shared<client::Budget::SharedTurn>();
   fetches_[call.key] = fetch;
   ++fetching_;
   // Posted, for a coroutine may begin at once, and the mutex is held.

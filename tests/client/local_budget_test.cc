@@ -34,6 +34,7 @@ struct Call {
   MonotonicDuration runs{};
   bool dial_fails = false;
   bool writes_twice = false;
+  std::shared_ptr<Budget::SharedTurn> shared = {};
 
   absl::Status status = absl::UnknownError("has not ended");
   std::optional<MonotonicTime> entered = {};
@@ -59,7 +60,7 @@ class LocalBudgetTest : public testing::Test {
   asio::awaitable<void> CarryOn(Call& call) {
     co_await asio::this_coro::throw_if_cancelled(false);
     const MonotonicTime deadline = time_.Now() + call.within;
-    absl::StatusOr<Budget::Pass> pass = co_await budget_->Enter(call.turn, deadline);
+    absl::StatusOr<Budget::Pass> pass = co_await budget_->Enter(call.turn, deadline, call.shared);
     call.status = pass.status();
     if (!pass.ok()) co_return;
     call.entered = time_.Now();
@@ -78,6 +79,11 @@ class LocalBudgetTest : public testing::Test {
     std::optional<absl::Duration> retry_after;
     if (says_how_long) retry_after = absl::Seconds(2);
     budget_->OnThrottled(retry_after);
+  }
+
+  asio::awaitable<void> RaiseAt(MonotonicTime at, std::shared_ptr<Budget::SharedTurn> shared) {
+    co_await time_.Sleep(at);
+    budget_->Raise(shared, Priority::kInteractive);
   }
 
   void Spawn(Call& call) {
@@ -187,6 +193,28 @@ TEST_F(LocalBudgetTest, AnInteractiveCallPassesTheBatchThatWaits) {
   Make({.requests_per_second = 10, .burst = 1});
   std::vector<Call> calls(30, Call{.turn = {.priority = Priority::kBatch}});
   calls.push_back({.arrives = milliseconds(950)});
+  RunAll(std::move(calls));
+  EXPECT_LE(calls_[30].written.at(0), start_ + milliseconds(1100));
+}
+
+TEST_F(LocalBudgetTest, ATurnThatBecomesUrgentPassesThoseThatAreNot) {
+  Make({.requests_per_second = 10, .burst = 1});
+  std::vector<Call> calls(30, Call{.turn = {.priority = Priority::kBatch}});
+  calls.push_back({.arrives = milliseconds(10), .turn = {.priority = Priority::kBatch}});
+  calls.back().shared = std::make_shared<Budget::SharedTurn>();
+  const auto shared = calls.back().shared;
+  asio::co_spawn(time_.context(), RaiseAt(start_ + milliseconds(950), shared), asio::detached);
+  RunAll(std::move(calls));
+  EXPECT_LE(calls_[30].written.at(0), start_ + milliseconds(1100));
+  EXPECT_EQ(shared->waiting_as, 0u);
+}
+
+TEST_F(LocalBudgetTest, ATurnThatBecameUrgentBeforeItWaitedIsUrgent) {
+  Make({.requests_per_second = 10, .burst = 1});
+  std::vector<Call> calls(30, Call{.turn = {.priority = Priority::kBatch}});
+  calls.push_back({.arrives = milliseconds(950), .turn = {.priority = Priority::kBatch}});
+  calls.back().shared = std::make_shared<Budget::SharedTurn>();
+  budget_->Raise(calls.back().shared, Priority::kInteractive);
   RunAll(std::move(calls));
   EXPECT_LE(calls_[30].written.at(0), start_ + milliseconds(1100));
 }

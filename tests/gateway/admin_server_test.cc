@@ -121,13 +121,13 @@ TEST_F(AdminServerTest, HealthIsOkWhileTheProcessRuns) {
 
 TEST_F(AdminServerTest, ReadinessTellsItsReasons) {
   Start();
-  EXPECT_TRUE(Get("/readyz").ends_with("{\"ready\":true,\"reasons\":[]}\n"));
+  EXPECT_TRUE(Get("/readyz").ends_with("{\"ready\":true,\"reasons\":[],\"notes\":[]}\n"));
   NotReady({"draining", "token \"x\"\xFF"});
   const std::string reply = Get("/readyz");
   EXPECT_EQ(reply.rfind("HTTP/1.1 503 ", 0), 0u) << reply;
   EXPECT_TRUE(Contains(reply, "Content-Type: application/json\r\n"));
   EXPECT_TRUE(reply.ends_with(
-      "{\"ready\":false,\"reasons\":[\"draining\",\"token \\\"x\\\"\xEF\xBF\xBD\"]}\n"))
+      "{\"ready\":false,\"reasons\":[\"draining\",\"token \\\"x\\\"\xEF\xBF\xBD\"],\"notes\":[]}\n"))
       << reply;
 }
 
