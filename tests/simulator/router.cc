@@ -62,7 +62,8 @@ Reply Router::Answer(const Request& request, absl::Time now) const {
   const std::string path(PathOf(request.target));
   const std::vector<std::string> segments = SegmentsOf(path);
   for (const Route& route : routes_) {
-    const std::string_view method = request.method == "HEAD" ? "GET" : request.method;
+    const std::string_view method =
+        request.method == "HEAD" ? std::string_view("GET") : std::string_view(request.method);
     if (!route.method.empty() && route.method != method) continue;
     auto path_parameters = Match(route.segments, segments);
     if (!path_parameters) continue;
