@@ -277,7 +277,8 @@ Answer Engine::Conclude(const IncomingCall& call, const Organization* organizati
   metrics_.CallHandled(call.method->index, static_cast<int>(answer.status.code()), duration);
   metrics_.CacheAnswered(call.method->index, answer.cache);
   CallRecord record{.method = call.method->full_name,
-                    .organization = organization == nullptr ? "" : organization->name,
+                    .organization = organization == nullptr ? std::string_view()
+                                                            : std::string_view(organization->name),
                     .code = "OK",
                     .reason = {},
                     .message = {},
