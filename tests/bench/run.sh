@@ -6,9 +6,10 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$ROOT"
 . deploy/packages.sh
 . deploy/build.sh
+PACKAGES+=(nghttp2-client)                # h2load
 install_packages
 
-build release decode_bench semaphore-gateway semaphore-simulator
+build release decode_bench store_bench echo_server semaphore-gateway semaphore-simulator
 
 echo "Machine: $(nproc) processors, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
 echo "Date: $(date +%F), commit $(git describe --always --dirty 2>/dev/null || echo unknown)"
@@ -28,6 +29,10 @@ print("| the same message, json_util | %.1f µs |" % (theirs["cpu_time"] / 1000)
 print("| ours / json_util | %.3f |" % (ours["cpu_time"] / theirs["cpu_time"]))
 print("| job log | %.0f MB/s |" % (log["bytes_per_second"] / 1e6))
 '
+echo
+
+# --- Cached reads against what gRPC alone costs. ---
+/usr/bin/python3 -B tests/bench/cached_reads.py build/release
 echo
 
 # --- Memory: a log of 50 MB through the whole gateway, over TLS, read in pages. ---

@@ -147,14 +147,15 @@ class Simulator(Program):
 
 
 class Gateway(Program):
-    """`organizations` are rows of the configuration, `settings` further lines of it."""
+    """`organizations` are rows of the configuration, `settings` further lines of it. Without a word on the cache there
+    is none, so that each call is seen upstream."""
 
     def __init__(self, folder, organizations, settings="", name="gateway"):
         rows = [json.dumps(row) for row in organizations]
         config = folder / f"{name}.yaml"
         config.write_text("organizations:\n" + "".join(f"  - {row}\n" for row in rows)
                           + "grpc: {address: '127.0.0.1:0'}\nadmin: {address: '127.0.0.1:0'}\n"
-                          + settings)
+                          + ("" if "cache:" in settings else "cache: {max_bytes: 0}\n") + settings)
         self.config_file = config
         super().__init__(folder, name, [GATEWAY, "serve", "--config", config])
         self.wait_for_output(lambda: self.events("serving"), "serving")
