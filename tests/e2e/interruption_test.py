@@ -101,7 +101,7 @@ class Interruptions(GatewayTest):
     def test_many_callers_that_cancel_at_once_leave_nothing(self):
         self.simulator.add_fault(action="silence", stage="before_reply")
         futures = [self.client.start(GET_PIPELINE, self.request, timeout=300) for _ in range(20)]
-        wait_until(lambda: len(self.simulator.requests()) >= 20, "20 requests upstream")
+        wait_until(lambda: self.simulator.requests(), "one request upstream for all of them")
         for future in futures:
             future.cancel()
         self.assert_nothing_left("20 cancels")

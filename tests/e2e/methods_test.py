@@ -20,6 +20,7 @@ def text_of(time):
 
 class Methods(GatewayTest):
     """Each dialect has its own world. `real` says whether upstream tells what its reference does not promise."""
+    settings = GatewayTest.settings + "cache: {max_bytes: 64MiB}\n"
     real = True
 
     @classmethod
