@@ -41,11 +41,12 @@ bool CallSampler::Admit(client::MonotonicTime now) {
   }
 }
 
-void CallLog::Record(const CallRecord& call) {
+void CallLog::Record(const CallRecord& call, const std::function<std::string()>& peer) {
   const LogLevel level = LevelOf(call);
   if (!log_.Enabled(level)) return;
   const CallSampler::Verdict verdict = sampler_.Decide(call, clock_.Now());
   if (!verdict.write) return;
+  const std::string peer_text = peer ? peer() : std::string(call.peer);
   std::array<LogField, 11> fields = {{{"method", call.method},
                                       {"code", call.code},
                                       {"duration_seconds", call.duration},
@@ -55,7 +56,7 @@ void CallLog::Record(const CallRecord& call) {
                                       {"message", call.message},
                                       {"request_id", call.request_id},
                                       {"traceparent", call.traceparent},
-                                      {"peer", call.peer},
+                                      {"peer", peer_text},
                                       {"suppressed", verdict.suppressed}}};
   // Empty texts and a zero count say nothing; the first three always stand.
   size_t kept = 3;

@@ -7,6 +7,8 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <string_view>
 
 #include "client/clock.h"
@@ -64,8 +66,9 @@ class CallLog {
   CallLog(Log& log, const client::Clock& clock, CallSampler::Options options)
       : log_(log), clock_(clock), sampler_(options) {}
 
-  // One "call" line, or none. Failures are warnings, server faults errors, the rest info.
-  void Record(const CallRecord& call);
+  // One "call" line, or none. Failures are warnings, server faults errors, the rest info. `peer`
+  // is asked only for a line that is written; it wins over the record's.
+  void Record(const CallRecord& call, const std::function<std::string()>& peer = {});
 
  private:
   Log& log_;

@@ -125,7 +125,7 @@ Engine::Engine(Options options, asio::any_io_executor executor,
       clock_(clock),
       metrics_(metrics),
       call_log_(call_log),
-      id_prefix_(client::MakeUuid().substr(0, 18)),
+      id_prefix_(client::MakeUuid().substr(0, 6)),
       caller_limits_(options.callers) {}
 
 std::shared_ptr<OngoingCall> Engine::NewCall() const {
@@ -285,13 +285,14 @@ Answer Engine::Conclude(const IncomingCall& call, const Organization* organizati
                     .cache = answer.cache,
                     .request_id = answer.request_id,
                     .traceparent = call.traceparent,
-                    .peer = call.peer,
+                    .peer = {},
                     .duration = duration,
                     .failed = !answer.status.ok(),
                     .server_fault = IsServerFault(answer.status),
                     .change = !call.method->IsRead()};
+  const auto peer = [&call] { return call.peer.empty() ? call.peer_source() : call.peer; };
   if (answer.status.ok()) {
-    call_log_.Record(record);
+    call_log_.Record(record, peer);
     return answer;
   }
   answer.status = client::WithMethod(std::move(answer.status), call.method->full_name);
@@ -301,7 +302,7 @@ Answer Engine::Conclude(const IncomingCall& call, const Organization* organizati
   record.code = code;
   record.reason = reason;
   record.message = client::ToStd(answer.status.message());
-  call_log_.Record(record);
+  call_log_.Record(record, peer);
   return answer;
 }
 
@@ -328,7 +329,7 @@ ReplyCache::ReadCall Engine::ReadCallOf(const IncomingCall& call, const Prepared
   read.request = prepared.request;
   read.key = prepared.key;
   read.directives = prepared.directives;
-  const std::string caller = CallerOfPeer(call.peer);
+  const std::string caller = CallerOfPeer(call.peer.empty() ? call.peer_source() : call.peer);
   read.context.traceparent = call.traceparent;
   read.context.turn = {.priority = prepared.priority, .caller = caller};
   read.charge = [this, caller] { return ChargeCaller(caller); };

@@ -38,9 +38,12 @@ struct IncomingCall {
   std::string cache_control;
   std::string priority;  // x-priority
   std::string traceparent;
-  std::string request_id;  // the caller's own x-request-id; may be empty
-  std::string peer;
+  std::string request_id;                    // the caller's own x-request-id; may be empty
+  std::function<std::string()> peer_source;  // the peer's address, for AnswerNow, which seldom asks
   client::MonotonicTime started;
+
+  // For Start only.
+  std::string peer;
   client::MonotonicTime deadline;  // MonotonicTime::max(): none was given
 };
 

@@ -27,6 +27,10 @@ using grpc::CallbackServerContext;
 using grpc::ServerUnaryReactor;
 
 std::string ToString(const ByteBuffer& buffer) {
+  grpc::Slice whole;
+  if (buffer.TrySingleSlice(&whole).ok()) {
+    return {reinterpret_cast<const char*>(whole.begin()), whole.size()};
+  }
   std::vector<grpc::Slice> slices;
   std::string bytes;
   if (!buffer.Dump(&slices).ok()) return bytes;
@@ -133,9 +137,8 @@ class Front {
     call.priority = First(*context, "x-priority");
     call.traceparent = First(*context, "traceparent");
     call.request_id = First(*context, "x-request-id");
-    call.peer = context->peer();
+    call.peer_source = [context] { return context->peer(); };
     call.started = clock_.Now();
-    call.deadline = Deadline(*context, call.started);
     Engine::Prepared prepared;
     if (const std::optional<Answer> answer = engine_.AnswerNow(call, prepared)) {
       PutOnWire(*answer, *context, *reply);
@@ -143,6 +146,8 @@ class Front {
       reactor->Finish(ToGrpcStatus(answer->status));
       return reactor;
     }
+    call.peer = context->peer();
+    call.deadline = Deadline(*context, call.started);
     auto* unary = new UnaryCall(*context, *reply, engine_.NewCall());
     engine_.Start(std::move(call), std::move(prepared), unary->ongoing(),
                   [unary](const Answer& answer) { unary->Answered(answer); });
