@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "client/clock.h"
 #include "gateway/call_command.h"
 #include "gateway/command_line.h"
@@ -58,6 +59,9 @@ int Serve(const CommandLine& line) {
   // Both libraries write texts of their own to standard error, which is for our lines only.
   google::protobuf::SetLogHandler(nullptr);
   gpr_set_log_function([](gpr_log_func_args*) {});
+  // Debian builds Abseil with its search for deadlocks, which costs each of gRPC's locks a turn in
+  // one lock of the whole process.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   for (const std::string& warning : config->warnings)
     log.Warning("configuration", {{"message", warning}});
 
