@@ -28,23 +28,30 @@ boost::asio::awaitable<bool> SleepUntil(MonotonicTime until);
 
 class Budget {
  public:
+  // What gives places and takes them back; it may outlive its budget, because calls that are cut
+  // off at the end of the program give theirs back later.
+  class Places {
+   public:
+    virtual ~Places() = default;
+    virtual void GiveBack(bool charged) = 0;
+  };
+
   // A place among the requests in flight, until it is destroyed. A token is set aside for it, which
   // Charge takes.
   class Pass {
    public:
-    explicit Pass(Budget* budget) : budget_(budget) {}
-    Pass(Pass&& other) noexcept
-        : budget_(std::exchange(other.budget_, nullptr)), charged_(other.charged_) {}
+    explicit Pass(std::shared_ptr<Places> places) : places_(std::move(places)) {}
+    Pass(Pass&& other) noexcept = default;
     Pass& operator=(Pass&&) = delete;
     ~Pass() {
-      if (budget_ != nullptr) budget_->Leave(charged_);
+      if (places_ != nullptr) places_->GiveBack(charged_);
     }
 
     // True from now on; whether it was before.
     bool SetCharged() { return std::exchange(charged_, true); }
 
    private:
-    Budget* budget_;
+    std::shared_ptr<Places> places_;
     bool charged_ = false;
   };
 
@@ -73,9 +80,6 @@ class Budget {
 
   // Upstream answered 429, or 503 for being busy; `retry_after` is its own, if it said.
   virtual void OnThrottled(std::optional<absl::Duration> retry_after) = 0;
-
- private:
-  virtual void Leave(bool charged) = 0;
 };
 
 }  // namespace semaphore::client

@@ -56,7 +56,7 @@ asio::awaitable<bool> SleepUntil(MonotonicTime until) {
 }
 
 // Everything below `mutex` is under it, and so are the functions but for the last two.
-struct LocalBudget::State : std::enable_shared_from_this<State> {
+struct LocalBudget::State final : Budget::Places, std::enable_shared_from_this<State> {
   State(Options options_in, const Clock& clock_in, asio::any_io_executor executor_in,
         Sleeper sleeper_in)
       : options(std::move(options_in)),
@@ -73,7 +73,7 @@ struct LocalBudget::State : std::enable_shared_from_this<State> {
   MonotonicTime Forecast(MonotonicTime now, const Turn& turn) const;
   void Dispatch(MonotonicTime now);
   void PlanWakeUp(MonotonicTime now);
-  void GiveBack(bool charged);
+  void GiveBack(bool charged) override;
   // Puts it into the queue, or takes it out.
   void Join(const std::shared_ptr<Waiter>& waiter);
   void Leave(const std::shared_ptr<Waiter>& waiter);
@@ -276,7 +276,7 @@ asio::awaitable<absl::StatusOr<Budget::Pass>> LocalBudget::Enter(
       co_return Cancelled();
     }
   }
-  Pass pass(this);
+  Pass pass(state_);
   if (!told) co_return Cancelled();  // and had its turn in the same moment
   state.options.waited(waiter->turn.priority, absl::FromChrono(now - start));
   co_return std::move(pass);
@@ -333,8 +333,6 @@ void LocalBudget::OnThrottled(std::optional<absl::Duration> retry_after) {
   state_->bucket.Drain(now);
   state_->Settle(now);
 }
-
-void LocalBudget::Leave(bool charged) { state_->GiveBack(charged); }
 
 LocalBudget::Stats LocalBudget::GetStats() const {
   const std::lock_guard lock(state_->mutex);

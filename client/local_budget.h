@@ -27,8 +27,7 @@ class LocalBudget final : public Budget {
     std::function<void(Priority, absl::Duration)> waited = [](Priority, absl::Duration) {};
   };
 
-  // `executor` runs the wake-ups and outlives them; the clock outlives the budget, which outlives
-  // every pass.
+  // `executor` runs the wake-ups and outlives them; the clock outlives every pass.
   LocalBudget(Options options, const Clock& clock, boost::asio::any_io_executor executor,
               Sleeper sleeper);
   ~LocalBudget() override;
@@ -52,8 +51,6 @@ class LocalBudget final : public Budget {
 
  private:
   struct State;
-
-  void Leave(bool charged) override;
 
   const std::shared_ptr<State> state_;  // shared with the wake-ups under way
 };

@@ -48,6 +48,9 @@ const std::vector<std::string> kRetryReasons = {"connection", "unavailable", "ra
 const std::vector<std::string> kPriorityWords = {"interactive", "batch", "collector"};
 const std::vector<std::string> kCircuitWords = {"closed", "open", "half_open"};
 
+// How long calls and fetches that were cut off may take to end: they only close their sockets.
+constexpr absl::Duration kCutOff = absl::Seconds(2);
+
 // A uniform number in [0, 1), for jitter.
 double RandomShare() {
   thread_local std::minstd_rand generator{std::random_device{}()};
@@ -364,6 +367,9 @@ void Gateway::Parts::Stop(absl::Duration grace) {
       // What is left are health watches and the like, which never end by themselves.
       server->Shutdown(
           std::clamp(absl::FromChrono(end - clock.Now()), absl::ZeroDuration(), absl::Seconds(1)));
+      // The calls that were cut off end on the upstream threads, which must still run for that.
+      engine->Drain(kCutOff);
+      cache->EndFetches(kCutOff);
     }
     if (admin != nullptr) admin->Stop();
     if (upstream_io != nullptr) upstream_io->Stop();

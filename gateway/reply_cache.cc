@@ -220,16 +220,15 @@ std::shared_ptr<ReplyCache::Fetch> ReplyCache::Begin(const ReadCall& call) {
   asio::post(fetch->strand, [this, fetch] {
     {
       const std::lock_guard lock(mutex_);
-      if (fetch->abandoned) {
-        --fetching_;
-        return;
-      }
+      if (fetch->abandoned) return FetchEnded();
     }
     // The handler keeps the signal alive as long as the coroutine may look at its slot.
-    asio::co_spawn(
-        fetch->strand, Run(fetch),
-        asio::bind_cancellation_slot(fetch->signal.slot(),
-                                     [this, fetch](const std::exception_ptr&) { --fetching_; }));
+    asio::co_spawn(fetch->strand, Run(fetch),
+                   asio::bind_cancellation_slot(fetch->signal.slot(),
+                                                [this, fetch](const std::exception_ptr&) {
+                                                  const std::lock_guard lock(mutex_);
+                                                  FetchEnded();
+                                                }));
   });
   return fetch;
 }
@@ -289,12 +288,33 @@ void ReplyCache::Leave(const std::shared_ptr<Fetch>& fetch, const std::shared_pt
   const std::lock_guard lock(mutex_);
   if (waiter->done) return;
   fetch->waiters.remove(waiter);
+  GiveUpUnlessAwaited(fetch);
+}
+
+// Under the mutex.
+void ReplyCache::FetchEnded() {
+  if (--fetching_ == 0) idle_.notify_all();
+}
+
+// Under the mutex.
+void ReplyCache::GiveUpUnlessAwaited(std::shared_ptr<Fetch> fetch) {
   if (!fetch->waiters.empty() || fetch->background || fetch->ended || fetch->abandoned) return;
   fetch->abandoned = true;
   ++abandoned_;
   const auto current = fetches_.find(fetch->key);
   if (current != fetches_.end() && current->second == fetch) fetches_.erase(current);
   asio::post(fetch->strand, [fetch] { fetch->signal.emit(asio::cancellation_type::terminal); });
+}
+
+void ReplyCache::EndFetches(absl::Duration limit) {
+  std::unique_lock lock(mutex_);
+  std::vector<std::shared_ptr<Fetch>> running;
+  for (const auto& [key, fetch] : fetches_) running.push_back(fetch);
+  for (const std::shared_ptr<Fetch>& fetch : running) {
+    fetch->background = false;
+    GiveUpUnlessAwaited(fetch);
+  }
+  idle_.wait_for(lock, absl::ToChronoNanoseconds(limit), [this] { return fetching_ == 0; });
 }
 
 // The reply as it is to be kept; null if it is not. A refusal is kept as long as nothing.

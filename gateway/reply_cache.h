@@ -10,6 +10,7 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -83,6 +84,10 @@ class ReplyCache {
   // deadline and honours cancellation.
   boost::asio::awaitable<Answer> Read(ReadCall call);
 
+  // Gives up the fetches that no caller waits for, and waits at most so long until none is under
+  // way. For the end of the program.
+  void EndFetches(absl::Duration limit);
+
   // What the change may have touched is not answered from what was said before.
   void Invalidate(std::string_view organization, const client::MethodSpec& method,
                   const google::protobuf::Message& request);
@@ -105,6 +110,8 @@ class ReplyCache {
   boost::asio::awaitable<void> Run(std::shared_ptr<Fetch> fetch);
   bool Deliver(const std::shared_ptr<Fetch>& fetch, client::CallResult result);
   void Leave(const std::shared_ptr<Fetch>& fetch, const std::shared_ptr<Waiter>& waiter);
+  void GiveUpUnlessAwaited(std::shared_ptr<Fetch> fetch);
+  void FetchEnded();
   std::shared_ptr<CachedReply> Judge(const Fetch& fetch, const client::CallResult& result,
                                      std::shared_ptr<const std::string> reply) const;
   void Keep(const Fetch& fetch, std::shared_ptr<const CachedReply> reply);
@@ -121,6 +128,7 @@ class ReplyCache {
   std::atomic<uint64_t> refreshes_begun_ = 0;
   std::atomic<uint64_t> abandoned_ = 0;
   std::atomic<uint64_t> fetching_ = 0;
+  std::condition_variable idle_;  // told under mutex_ when the last fetch has ended
 };
 
 }  // namespace semaphore::gateway

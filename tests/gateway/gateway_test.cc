@@ -455,6 +455,20 @@ TEST_F(CachedGatewayTest, ReadsOutliveTheirUpstreamMarkedStale) {
   EXPECT_EQ(Cached(id, "max-stale=0"), "");
 }
 
+TEST_F(CachedGatewayTest, ARefreshThatHangsDoesNotOutliveTheGateway) {
+  config_.cache_lifetimes.unsettled = absl::Nanoseconds(1);
+  config_.cache_lifetimes.terminal = absl::Nanoseconds(1);
+  Serve();
+  const std::string id = upstream_->ids().done_pipeline;
+  EXPECT_EQ(Cached(id), "miss");
+  upstream_->AddFault({.action = FaultAction::kSilence, .stage = FaultStage::kBeforeReply});
+  EXPECT_EQ(Cached(id), "stale");
+  ASSERT_TRUE(upstream_->WaitUntil([&] { return upstream_->Requests().size() == 2; }));
+  gateway_->Stop(absl::ZeroDuration());
+  gateway_.reset();
+  EXPECT_TRUE(UpstreamIsLeftAlone());
+}
+
 TEST_F(CachedGatewayTest, SecretsAreNeverKept) {
   Serve();
   for (int i = 0; i < 2; ++i) {
