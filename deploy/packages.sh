@@ -15,6 +15,10 @@ PACKAGES=(
   python3-grpcio python3-protobuf openssl
 )
 
+# Only tests/run.sh adds these, because Debian's prometheus is also a service: where systemd runs it is
+# started on port 9090 by its installation. The tests start one of their own.
+MONITORING_PACKAGES=(prometheus python3-yaml)
+
 missing_packages() {
   local package status
   for package in "${PACKAGES[@]}"; do

@@ -363,7 +363,7 @@ def jobs():
         graph("Jobs by result", "Jobs that finished, per hour." + need,
               [query(per_hour(runs, block, "result"), "{{result}}")], "short", stacked=True, every="10m",
               colors=RESULT_COLORS),
-        graph("Failed blocks", "Blocks that failed, per hour. Needs metrics.level: block or job.",
+        graph("Failed blocks by name", "Blocks that failed, per hour. Needs metrics.level: block or job.",
               [query(per_hour(blocks, failed, "block"), "{{block}}")], "short", stacked=True,
               every="10m"),
         graph("Waiting for an agent", "From a job's creation to its start on an agent." + need,

@@ -240,14 +240,16 @@ class Queries(unittest.TestCase):
 
     def test_jobs_says_what_the_fixture_says(self):
         web = {"organization": "acme", "project": "web"}
-        # Passed: Build 4 + 4, Test 3 + 3; failed: one, Test's unit.
-        self.assert_shown({(): 14 / 15}, "jobs", "Job pass rate", **web)
-        self.assert_shown({(): 240 * 15}, "jobs", "Jobs", **web)
-        self.assert_shown({(): 240}, "jobs", "Failed jobs", **web)
+        # Passed: Build 4 + 4, Test 3 + 3; failed: unit of both.
+        self.assert_shown({(): 14 / 16}, "jobs", "Job pass rate", **web)
+        self.assert_shown({(): 240 * 16}, "jobs", "Jobs", **web)
+        self.assert_shown({(): 480}, "jobs", "Failed jobs", **web)
         self.assert_shown({(): 1}, "jobs", "90 % wait at most", **web)
-        self.assert_shown({(".semaphore/semaphore.yml", "Test", "unit", "web"): 240}, "jobs", "Jobs that fail most", **web)
-        self.assert_shown({(".semaphore/semaphore.yml", "Build", "web"): 0, (".semaphore/semaphore.yml", "Test", "web"): 0.25},
-                          "jobs", "Blocks that fail most often", **web)
+        yml = fixture.SEMAPHORE_YML
+        self.assert_shown({(yml, "Build", "unit", "web"): 240, (yml, "Test", "unit", "web"): 240}, "jobs",
+                          "Jobs that fail most", **web)
+        self.assert_shown({(yml, "Build", "web"): 0.2, (yml, "Test", "web"): 0.25}, "jobs",
+                          "Blocks that fail most often", **web)
 
     def test_dora_says_what_the_fixture_says(self):
         web = {"organization": "acme", "project": "web"}
