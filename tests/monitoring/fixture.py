@@ -238,7 +238,7 @@ def add_collector(fixture):
     for organization in ("acme", "globex"):
         at = {"organization": organization}
         fixture.counter(OWN, collector + "runs_total", 2, **at)
-        fixture.counter(OWN, collector + "failures_total", 1, **at, reason="upstream")
+        fixture.counter(OWN, collector + "failures_total", 1, **at)
         fixture.gauge(OWN, collector + "last_success_timestamp_seconds", END - 45, **at)
         fixture.histogram(OWN, collector + "lag_seconds", (5, 10, 30, 60, 120, 300, 900, 3600), {30: 2}, 40, **at)
         fixture.counter(OWN, collector + "duplicates_total", 3, **at)
@@ -247,15 +247,16 @@ def add_collector(fixture):
                       project=project)
     for family in ("semaphoreci_pipeline_runs_total", "semaphoreci_job_runs_total"):
         fixture.gauge(OWN, collector + "series", 40, family=family)
-        fixture.counter(OWN, collector + "overflow_total", 1, family=family)
-        fixture.counter(OWN, collector + "expired_total", 1, family=family)
+    fixture.counter(OWN, collector + "overflow_total", 1)
+    fixture.counter(OWN, collector + "expired_total", 1)
+    fixture.counter(OWN, "semaphoreci_gateway_ci_series_dropped_total", 1)
 
 
 def add_callers_and_process(fixture):
     own = "semaphoreci_gateway_"
     for caller in ("anonymous", "deployer", "other"):
         fixture.counter(OWN, own + "caller_requests_total", 10, caller=caller)
-    fixture.counter(OWN, own + "caller_refusals_total", 1, reason="credential")
+    fixture.counter(OWN, own + "caller_refusals_total", 1, reason="unknown_token")
     fixture.counter(OWN, own + "caller_quota_rejections_total", 1)
     fixture.gauge(OWN, own + "callers", 2)
     fixture.gauge(OWN, own + "callers_file_usable", 1)
