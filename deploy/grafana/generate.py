@@ -622,10 +622,11 @@ def gateway():
         graph("Calls by caller", "Calls per second; anonymous: nobody known.",
               [query(f"topk(20, {rate(own + 'caller_requests_total', here, 'caller')})", "{{caller}}")], "reqps",
               stacked=True),
-        graph("Callers refused", "Calls per second refused because of who made them, and changes refused because no "
-              "audit line could be written.",
+        graph("Callers refused", "Calls per second refused because of who made them, changes refused because no audit "
+              "line had room, and audit lines that standard error did not take.",
               [query(rate(own + "caller_refusals_total", here, "reason"), "{{reason}}"),
-               query(total_rate(own + "audit_refusals_total", here), "no audit line")], "reqps"),
+               query(total_rate(own + "audit_refusals_total", here), "no room for an audit line"),
+               query(total_rate(own + "audit_write_failures_total", here), "audit line not written")], "reqps"),
         graph("What this release does not know", "Fields and enum words of Semaphore's replies that are new to it, per "
               "hour, by method. Harmless, but a newer release may say more.",
               [query(per_hour(own + "unknown_fields_total", here, "method") + " > 0", "{{method}} fields"),

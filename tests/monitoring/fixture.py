@@ -263,6 +263,7 @@ def add_callers_and_process(fixture):
     fixture.counter(OWN, own + "audit_lines_total", 1)
     fixture.gauge(OWN, own + "audit_lines_waiting", 0)
     fixture.counter(OWN, own + "audit_refusals_total", 1)
+    fixture.counter(OWN, own + "audit_write_failures_total", 0)
     fixture.gauge(OWN, own + "tls_certificate_expiry_timestamp_seconds", END + 30 * 86400)
     fixture.counter(OWN, own + "tls_reloads_total", 0, 1, result="success")
     fixture.counter(OWN, own + "log_lines_dropped_total", 1)
