@@ -82,6 +82,16 @@ class Catalogue(unittest.TestCase):
                 for labels in label_sets:
                     self.assertEqual(labels, set(self.catalogue[name]["labels"]))
 
+    def test_the_runbook_names_metrics_and_log_events_that_exist(self):
+        text = (rules_test.ROOT / "docs" / "runbook.md").read_text()
+        for metric in set(re.findall(r"\b(?:semaphoreci|grpc_server)_\w+", text)):
+            self.assertTrue(metric in self.known, metric)
+        source = "".join(path.read_text() for path in (rules_test.ROOT / "gateway").glob("*.cc"))
+        told = [event for line in re.findall(r"log: (.+)", text) for event in re.findall(r"`([a-z_]+)`", line)]
+        self.assertTrue(told)
+        for event in set(told) - {"event", "level", "code", "reason", "error", "peer"}:
+            self.assertTrue(f'"{event}"' in source, f"no such event: {event}")
+
     def test_every_family_is_shown_on_a_dashboard_or_asked_by_a_rule(self):
         exprs = [re.sub(r"\$\w+", "1", target["expr"]) for _, panel in dashboards_test.ALL_PANELS
                  for target in panel["targets"]]

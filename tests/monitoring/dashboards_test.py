@@ -115,6 +115,12 @@ class Shape(unittest.TestCase):
                     self.assertFalse(cells & taken, panel["title"])
                     taken |= cells
 
+    def test_the_runbook_names_panels_that_exist(self):
+        text = (GRAFANA.parents[1] / "docs" / "runbook.md").read_text()
+        named = set(re.findall(r"(?<!\*)\*([A-Z][^*\n]+)\*(?!\*)", text))
+        self.assertTrue(named)
+        self.assertEqual(named - {panel["title"] for _, panel in ALL_PANELS}, set())
+
     def test_provisioning_files_name_what_is_there(self):
         folder = GRAFANA / "provisioning"
         [provider] = yaml.safe_load((folder / "dashboards" / "semaphore.yaml").read_text())["providers"]
