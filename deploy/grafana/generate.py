@@ -526,6 +526,14 @@ def gateway():
         table("Slow methods", "What the slowest tenth of the calls of each method takes, in the chosen time.",
               quantile(0.9, "grpc_server_handling_seconds", calls, "$__range", "grpc_service, grpc_method") + " >= 0",
               "s", value="90 % take at most"),
+        graph("REST requests", "HTTP requests per second that the REST listener read, and that it refused as no HTTP, too "
+              "large or too slow.",
+              [query(rate(own + "rest_requests_total", here, "instance"), "{{instance}}"),
+               query(rate(own + "rest_requests_refused_total", here, "instance"), "{{instance}} refused")], "reqps"),
+        graph("REST connections", "Open connections of the REST listener; refused: closed at once, per second, because "
+              "there were too many.",
+              [query(f"sum by (instance) ({own}rest_connections{{{here}}})", "{{instance}}"),
+               query(rate(own + "rest_connections_refused_total", here, "instance"), "{{instance}} refused")], "short"),
         row("Cache"),
         graph("How reads were answered", "Reads per second: fresh from the cache (hit), stale, by another caller's fetch "
               "(coalesced), or by a request to Semaphore (miss).",
