@@ -7,12 +7,14 @@ PACKAGES=(
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   golang-github-gogo-googleapis-dev       # google/api and google/rpc, which protoc compiles
   libboost1.81-dev libboost-json1.81-dev libboost-program-options1.81-dev
-  libabsl-dev libssl-dev libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev
+  libabsl-dev libssl-dev libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   # To run and to look at it.
   ca-certificates curl
   # To test: a gRPC client that is not ours, and certificates.
   python3-grpcio python3-protobuf openssl
+  # To test metrics pages: promtool, and a parser that is not ours.
+  prometheus python3-prometheus-client
 )
 
 # Only tests/run.sh adds these, because Debian's prometheus is also a service: where systemd runs it is

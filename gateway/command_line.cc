@@ -16,10 +16,14 @@ namespace {
 namespace options = boost::program_options;
 
 const std::map<std::string, Command>& Commands() {
-  static const auto* commands = new std::map<std::string, Command>{
-      {"serve", Command::kServe},     {"check-config", Command::kCheckConfig},
-      {"call", Command::kCall},       {"health", Command::kHealth},
-      {"version", Command::kVersion}, {"help", Command::kHelp}};
+  static const auto* commands =
+      new std::map<std::string, Command>{{"serve", Command::kServe},
+                                         {"check-config", Command::kCheckConfig},
+                                         {"call", Command::kCall},
+                                         {"health", Command::kHealth},
+                                         {"metrics-catalog", Command::kMetricsCatalog},
+                                         {"version", Command::kVersion},
+                                         {"help", Command::kHelp}};
   return *commands;
 }
 
@@ -124,6 +128,7 @@ std::string Usage() {
        semaphore-gateway call [--address HOST:PORT] [--organization NAME] [--token-file FILE] [--timeout 60s]
                               METHOD [JSON | -]
        semaphore-gateway health [--address HOST:PORT] [--timeout 5s]
+       semaphore-gateway metrics-catalog
        semaphore-gateway version
 
 serve         run the gateway (the default). Without a file, SEMAPHORE_ORGANIZATION and SEMAPHORE_API_TOKEN are enough.
@@ -132,6 +137,8 @@ call          make one call to a running gateway, for example
                 semaphore-gateway call PipelineService.GetPipeline '{"pipelineId": "…"}'
               and print the reply as JSON; "-" reads the request from standard input.
 health        exit status 0 when the gateway there is serving.
+metrics-catalog
+              print every family of metrics that the gateway can export, as JSON.
 )";
 }
 

@@ -10,7 +10,7 @@
 
 namespace semaphore::gateway {
 
-enum class Command { kServe, kCheckConfig, kCall, kHealth, kVersion, kHelp };
+enum class Command { kServe, kCheckConfig, kCall, kHealth, kMetricsCatalog, kVersion, kHelp };
 
 struct CommandLine {
   Command command = Command::kServe;

@@ -17,6 +17,7 @@
 #include "gateway/config.h"
 #include "gateway/gateway.h"
 #include "gateway/log.h"
+#include "gateway/metrics_catalog.h"
 #include "gateway/version.h"
 
 namespace semaphore::gateway {
@@ -122,6 +123,9 @@ int Main(const std::vector<std::string>& arguments) {
     case Command::kCall:
     case Command::kHealth:
       return Call(*line);
+    case Command::kMetricsCatalog:
+      std::cout << MetricsCatalogJson();
+      return 0;
     case Command::kVersion:
       std::cout << "semaphore-gateway " << kVersion << '\n';
       return 0;
