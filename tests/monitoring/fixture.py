@@ -237,8 +237,10 @@ def add_collector(fixture):
     collector = "semaphoreci_gateway_collector_"
     for organization in ("acme", "globex"):
         at = {"organization": organization}
-        fixture.counter(OWN, collector + "runs_total", 2, **at)
-        fixture.counter(OWN, collector + "failures_total", 1, **at)
+        for result, count in (("ok", 2), ("failed", 1)):
+            fixture.counter(OWN, collector + "polls_total", count, **at, result=result)
+        fixture.counter(OWN, collector + "pipelines_counted_total", 5, **at)
+        fixture.gauge(OWN, collector + "interval_seconds", 30, **at)
         fixture.gauge(OWN, collector + "last_success_timestamp_seconds", END - 45, **at)
         fixture.histogram(OWN, collector + "lag_seconds", (5, 10, 30, 60, 120, 300, 900, 3600), {30: 2}, 40, **at)
         fixture.counter(OWN, collector + "duplicates_total", 3, **at)
@@ -246,9 +248,9 @@ def add_collector(fixture):
         fixture.gauge(OWN, collector + "watermark_timestamp_seconds", END - 120, organization=organization,
                       project=project)
     for family in ("semaphoreci_pipeline_runs_total", "semaphoreci_job_runs_total"):
-        fixture.gauge(OWN, collector + "series", 40, family=family)
-    fixture.counter(OWN, collector + "overflow_total", 1)
-    fixture.counter(OWN, collector + "expired_total", 1)
+        fixture.gauge(OWN, "semaphoreci_gateway_ci_series", 40, family=family)
+    fixture.counter(OWN, "semaphoreci_gateway_ci_series_overflow_total", 1)
+    fixture.counter(OWN, "semaphoreci_gateway_ci_series_expired_total", 1)
     fixture.counter(OWN, "semaphoreci_gateway_ci_series_dropped_total", 1)
 
 
