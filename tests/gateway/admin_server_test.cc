@@ -63,6 +63,15 @@ class AdminServerTest : public testing::Test {
   void Start(const AdminServer::Options& options = {}) {
     AdminServer::Sources sources;
     sources.metrics = [this](Exposition) { return page_; };
+    if (collects_) {
+      sources.ci_snapshot = [this] { return snapshot_; };
+      sources.ci_scraped = [this](const std::shared_ptr<const CiSnapshot>& snapshot,
+                                  uint64_t dropped) {
+        const std::lock_guard lock(mutex_);
+        if (snapshot == snapshot_) ++scrapes_;
+        dropped_ += dropped;
+      };
+    }
     sources.not_ready_because = [this] {
       const std::lock_guard lock(mutex_);
       return reasons_;
@@ -80,9 +89,12 @@ class AdminServerTest : public testing::Test {
     const std::lock_guard lock(mutex_);
     reasons_ = std::move(because);
   }
-  std::string Get(const std::string& path, const std::string& verb = "GET") {
+  // `headers` end in a line break each.
+  std::string Get(const std::string& path, const std::string& verb = "GET",
+                  const std::string& headers = "") {
     Peer peer(server_->port());
-    peer.Say(verb + " " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    peer.Say(verb + " " + path + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers +
+             "\r\n");
     return peer.HearAll();
   }
 
@@ -90,6 +102,10 @@ class AdminServerTest : public testing::Test {
   std::string page_ = "# HELP x y\nx 1\n";
   std::mutex mutex_;
   std::vector<std::string> reasons_;
+  bool collects_ = false;
+  std::shared_ptr<const CiSnapshot> snapshot_;
+  int scrapes_ = 0;       // guarded by mutex_
+  uint64_t dropped_ = 0;  // guarded by mutex_
   std::unique_ptr<AdminServer> server_;
   std::thread thread_;
 };
@@ -104,6 +120,97 @@ TEST_F(AdminServerTest, MetricsAreServedInTextFormat) {
   EXPECT_EQ(reply.rfind("HTTP/1.1 200 ", 0), 0u) << reply;
   EXPECT_TRUE(Contains(reply, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
   EXPECT_TRUE(reply.ends_with("\r\n\r\n# HELP x y\nx 1\n")) << reply;
+}
+
+std::shared_ptr<const CiSnapshot> UpSnapshot(int organizations) {
+  auto snapshot = std::make_shared<CiSnapshot>();
+  CiFamily& up = snapshot->families.emplace_back(CiFamily{"semaphoreci_up", {}});
+  for (int i = 0; i < organizations; ++i) {
+    CiSeries& series = up.series.emplace_back();
+    series.labels = {"o" + std::to_string(i)};
+    series.value = 1;
+  }
+  return snapshot;
+}
+
+constexpr char kOpenMetricsWanted[] = "Accept: application/openmetrics-text;version=1.0.0\r\n";
+
+TEST_F(AdminServerTest, CiFactsAreNotFoundWhereNoneAreCollected) {
+  Start();
+  const std::string reply = Get("/metrics/ci");
+  EXPECT_EQ(reply.rfind("HTTP/1.1 404 ", 0), 0u) << reply;
+  EXPECT_TRUE(Contains(reply, "no section metrics")) << reply;
+}
+
+TEST_F(AdminServerTest, CiFactsThatAreNotYetThereAreUnavailable) {
+  collects_ = true;
+  Start();
+  EXPECT_EQ(Get("/metrics/ci").rfind("HTTP/1.1 503 ", 0), 0u);
+  EXPECT_EQ(scrapes_, 0);
+}
+
+TEST_F(AdminServerTest, CiFactsComeInTheFormatThatIsAskedFor) {
+  collects_ = true;
+  snapshot_ = UpSnapshot(1);
+  Start();
+  const std::string text = Get("/metrics/ci");
+  EXPECT_TRUE(Contains(text, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n")) << text;
+  EXPECT_TRUE(Contains(text, "semaphoreci_up{organization=\"o0\"} 1\n")) << text;
+  const std::string open_metrics = Get("/metrics/ci", "GET", kOpenMetricsWanted);
+  EXPECT_TRUE(Contains(open_metrics, "Content-Type: application/openmetrics-text; version=1.0.0"));
+  EXPECT_TRUE(open_metrics.ends_with("# EOF\n\r\n0\r\n\r\n")) << open_metrics;
+  server_->Stop();
+  thread_.join();
+  EXPECT_EQ(scrapes_, 2);
+  EXPECT_EQ(dropped_, 0u);
+}
+
+TEST_F(AdminServerTest, HeadOfCiFactsIsNoScrape) {
+  collects_ = true;
+  snapshot_ = UpSnapshot(1);
+  Start();
+  const std::string reply = Get("/metrics/ci", "HEAD");
+  EXPECT_EQ(reply.rfind("HTTP/1.1 200 ", 0), 0u) << reply;
+  EXPECT_TRUE(reply.ends_with("\r\n\r\n")) << reply;
+  server_->Stop();
+  thread_.join();
+  EXPECT_EQ(scrapes_, 0);
+}
+
+TEST_F(AdminServerTest, HttpOneZeroGetsCiFactsWithoutChunks) {
+  collects_ = true;
+  snapshot_ = UpSnapshot(1);
+  Start();
+  Peer peer(server_->port());
+  peer.Say("GET /metrics/ci HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+  const std::string reply = peer.HearAll();
+  EXPECT_TRUE(Contains(reply, "\r\n\r\n# HELP")) << reply;
+  EXPECT_TRUE(reply.ends_with("semaphoreci_up{organization=\"o0\"} 1\n")) << reply;
+}
+
+TEST_F(AdminServerTest, PagesAreCompressedOnlyForThoseWhoAsk) {
+  collects_ = true;
+  snapshot_ = UpSnapshot(1900);
+  Start();
+  for (const char* path : {"/metrics", "/metrics/ci"}) {
+    const std::string plain = Get(path);
+    const std::string small = Get(path, "GET", "Accept-Encoding: gzip\r\n");
+    EXPECT_FALSE(Contains(plain, "Content-Encoding"));
+    EXPECT_TRUE(Contains(small, "Content-Encoding: gzip\r\n")) << path;
+    EXPECT_TRUE(Contains(small, "\x1F\x8B")) << path;
+  }
+}
+
+TEST_F(AdminServerTest, AConnectionIsKeptAfterAPageInPieces) {
+  collects_ = true;
+  snapshot_ = UpSnapshot(1900);
+  Start();
+  Peer peer(server_->port());
+  for (int i = 0; i < 3; ++i) {
+    peer.Say("GET /metrics/ci HTTP/1.1\r\nHost: x\r\n\r\n");
+    const std::string reply = peer.HearUntil("\r\n0\r\n\r\n");
+    EXPECT_TRUE(Contains(reply, "organization=\"o1899\"")) << reply.size();
+  }
 }
 
 TEST_F(AdminServerTest, AQueryIsIgnored) {
@@ -126,8 +233,9 @@ TEST_F(AdminServerTest, ReadinessTellsItsReasons) {
   const std::string reply = Get("/readyz");
   EXPECT_EQ(reply.rfind("HTTP/1.1 503 ", 0), 0u) << reply;
   EXPECT_TRUE(Contains(reply, "Content-Type: application/json\r\n"));
-  EXPECT_TRUE(reply.ends_with(
-      "{\"ready\":false,\"reasons\":[\"draining\",\"token \\\"x\\\"\xEF\xBF\xBD\"],\"notes\":[]}\n"))
+  EXPECT_TRUE(
+      reply.ends_with("{\"ready\":false,\"reasons\":[\"draining\",\"token "
+                      "\\\"x\\\"\xEF\xBF\xBD\"],\"notes\":[]}\n"))
       << reply;
 }
 
@@ -137,7 +245,7 @@ TEST_F(AdminServerTest, AnUnknownPathListsTheKnownOnes) {
     SCOPED_TRACE(path);
     const std::string reply = Get(path);
     EXPECT_EQ(reply.rfind("HTTP/1.1 404 ", 0), 0u) << reply;
-    EXPECT_TRUE(Contains(reply, "/metrics\n/healthz\n/readyz\n")) << reply;
+    EXPECT_TRUE(Contains(reply, "/metrics\n/metrics/ci\n/healthz\n/readyz\n")) << reply;
   }
 }
 

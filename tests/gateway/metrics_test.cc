@@ -202,7 +202,7 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
     EXPECT_TRUE(ours) << name;
   }
   EXPECT_EQ(typed, with_help);
-  EXPECT_EQ(typed.size(), 42u);
+  EXPECT_EQ(typed.size(), 43u);
 }
 
 TEST(Metrics, CountingAndScrapingAtTheSameTimeLosesNothing) {
