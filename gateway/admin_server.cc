@@ -88,7 +88,8 @@ std::string Joined(const Request& request, http::field name) {
   std::string out;
   const auto [first, last] = request.equal_range(name);
   for (auto header = first; header != last; ++header) {
-    absl::StrAppend(&out, out.empty() ? "" : ",", std::string_view(header->value()));
+    if (!out.empty()) out += ',';
+    out += std::string_view(header->value());
   }
   return out;
 }
