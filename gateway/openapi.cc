@@ -218,10 +218,18 @@ class Document {
  public:
   explicit Document(const Comments& comments) : comments_(comments) {}
 
+  // Those whose paths name fields of the request itself first.
   absl::Status AddMethod(const MethodSpec& method);
   std::string Finish() &&;
 
  private:
+  struct Path {
+    std::string text;              // "/v1/agentTypes/{agentTypeName}"
+    std::set<std::string> fields;  // of the request, that stand in it: "agent_type.name"
+    json::array parameters;
+  };
+
+  absl::StatusOr<Path> PathOf(const MethodSpec& method, const std::string& template_text);
   json::object Reference(const std::string& kind, const std::string& name) const {
     return {{"$ref", absl::StrCat("#/components/", kind, "/", name)}};
   }
@@ -240,7 +248,16 @@ class Document {
   std::map<std::string, json::object> schemas_;  // sorted, so that the document is always the same
   std::map<std::string, json::object> paths_;
   std::map<std::string, std::string> tags_;
+  std::map<std::string, std::vector<std::string>> parameter_names_;  // by the shape of a path
 };
+
+// Verb and path of a method.
+std::pair<std::string, std::string> RouteOf(const google::api::HttpRule& rule) {
+  if (!rule.get().empty()) return {"get", rule.get()};
+  if (!rule.post().empty()) return {"post", rule.post()};
+  if (!rule.patch().empty()) return {"patch", rule.patch()};
+  return {"delete", rule.delete_()};
+}
 
 json::object Document::ReferenceTo(const EnumDescriptor* type) {
   if (schemas_.contains(type->name())) return Reference("schemas", type->name());
@@ -422,49 +439,24 @@ json::object Document::Replies(const MethodSpec& method) {
 
 absl::Status Document::AddMethod(const MethodSpec& method) {
   const google::api::HttpRule& rule = method.descriptor->options().GetExtension(google::api::http);
-  const std::pair<std::string, std::string> route =
-      !rule.get().empty()     ? std::pair("get", rule.get())
-      : !rule.post().empty()  ? std::pair("post", rule.post())
-      : !rule.patch().empty() ? std::pair("patch", rule.patch())
-                              : std::pair("delete", rule.delete_());
-  if (route.second.empty()) {
+  const auto [verb, template_text] = RouteOf(rule);
+  if (template_text.empty()) {
     return absl::InternalError(absl::StrCat(method.full_name, " has no google.api.http"));
   }
+  absl::StatusOr<Path> path = PathOf(method, template_text);
+  if (!path.ok()) return path.status();
   const Descriptor* request = method.descriptor->input_type();
-  std::string path;
-  json::array parameters;
-  std::set<std::string> in_path;
-  for (size_t at = 0; at < route.second.size();) {
-    const size_t open = route.second.find('{', at);
-    path += route.second.substr(at, open - at);
-    if (open == std::string::npos) break;
-    const size_t close = route.second.find('}', open);
-    const std::string name = route.second.substr(open + 1, close - open - 1);
-    const auto fields = client::ResolveField(request, name);
-    if (fields.empty()) return absl::InternalError(absl::StrCat(method.full_name, ": ", name));
-    const std::string shown = absl::StrJoin(
-        fields, ".",
-        [](std::string* out, const FieldDescriptor* field) { *out += field->json_name(); });
-    absl::StrAppend(&path, "{", shown, "}");
-    parameters.emplace_back(Parameter(fields.back(), shown, /*in_path=*/true));
-    in_path.insert(name);
-    at = close + 1;
-  }
-  if (rule.body() != "*") {
-    for (int i = 0; i < request->field_count(); ++i) {
-      const FieldDescriptor* field = request->field(i);
-      if (field->name() == rule.body() || in_path.contains(field->name())) continue;
-      if (field->is_map() || (field->message_type() != nullptr && !IsText(field))) {
-        return absl::InternalError(absl::StrCat(field->full_name(), " fits in no query"));
-      }
-      parameters.emplace_back(Parameter(field, field->json_name(), /*in_path=*/false));
+  for (int i = 0; i < request->field_count() && rule.body() != "*"; ++i) {
+    const FieldDescriptor* field = request->field(i);
+    if (field->name() == rule.body() || path->fields.contains(field->name())) continue;
+    if (field->is_map() || (field->message_type() != nullptr && !IsText(field))) {
+      return absl::InternalError(absl::StrCat(field->full_name(), " fits in no query"));
     }
+    path->parameters.emplace_back(Parameter(field, field->json_name(), /*in_path=*/false));
   }
-  for (const char* header : {"Organization", "CacheControl", "Priority"}) {
-    if (method.IsRead() || std::string_view(header) != "CacheControl") {
-      parameters.emplace_back(Reference("parameters", header));
-    }
-  }
+  path->parameters.emplace_back(Reference("parameters", "Organization"));
+  path->parameters.emplace_back(Reference("parameters", "Priority"));
+  if (method.IsRead()) path->parameters.emplace_back(Reference("parameters", "CacheControl"));
 
   const std::string comment = comments_.Of(method.descriptor);
   const std::string tag = method.descriptor->service()->name();
@@ -473,13 +465,46 @@ absl::Status Document::AddMethod(const MethodSpec& method) {
                          {"tags", json::array{tag}},
                          {"summary", FirstSentence(comment)},
                          {"description", comment},
-                         {"parameters", std::move(parameters)}};
+                         {"parameters", std::move(path->parameters)}};
   if (!rule.body().empty()) {
-    operation["requestBody"] = RequestBody(method, rule.body(), in_path);
+    operation["requestBody"] = RequestBody(method, rule.body(), path->fields);
   }
   operation["responses"] = Replies(method);
-  paths_[path][route.first] = std::move(operation);
+  paths_[path->text][verb] = std::move(operation);
   return absl::OkStatus();
+}
+
+// OpenAPI takes paths that differ only in the names of parameters for the same path, so the names
+// of the first method of a path are those of all: {agentTypeName} also for {agent_type.name}.
+absl::StatusOr<Document::Path> Document::PathOf(const MethodSpec& method,
+                                                const std::string& template_text) {
+  Path path;
+  std::vector<const FieldDescriptor*> last_fields;
+  std::vector<std::string> pieces;
+  for (size_t at = 0; at < template_text.size();) {
+    const size_t open = template_text.find('{', at);
+    pieces.push_back(template_text.substr(at, open - at));
+    if (open == std::string::npos) break;
+    const size_t close = template_text.find('}', open);
+    const std::string name = template_text.substr(open + 1, close - open - 1);
+    const auto fields = client::ResolveField(method.descriptor->input_type(), name);
+    if (fields.empty()) return absl::InternalError(absl::StrCat(method.full_name, ": ", name));
+    last_fields.push_back(fields.back());
+    path.fields.insert(name);
+    at = close + 1;
+  }
+  const std::string shape = absl::StrCat(absl::StrJoin(pieces, "{}"), last_fields.size());
+  std::vector<std::string>& names = parameter_names_[shape];
+  for (size_t i = names.size(); i < last_fields.size(); ++i) {
+    names.push_back(last_fields[i]->json_name());
+  }
+  for (size_t i = 0; i < pieces.size() || i < names.size(); ++i) {
+    if (i < pieces.size()) path.text += pieces[i];
+    if (i == names.size()) break;
+    absl::StrAppend(&path.text, "{", names[i], "}");
+    path.parameters.emplace_back(Parameter(last_fields[i], names[i], /*in_path=*/true));
+  }
+  return path;
 }
 
 // ---- What all operations share
@@ -562,7 +587,8 @@ json::object StatusSchema() {
        "ErrorInfo (a stable `reason`), RetryInfo (`retryDelay`) or BadRequest "
        "(`fieldViolations`) of package google.rpc."},
       {"properties", json::object{{"@type", json::object{{"type", "string"}}},
-                                  {"reason", json::object{{"type", "string"}}}}},
+                                  {"reason", json::object{{"type", "string"}}},
+                                  {"domain", json::object{{"type", "string"}}}}},
       {"required", json::array{"@type"}}};
   return {{"type", "object"},
           {"description", "google.rpc.Status: what went wrong, the same as over gRPC."},
@@ -627,8 +653,13 @@ absl::StatusOr<std::string> OpenApiDocument(const client::MethodTable& table,
   Comments comments;
   if (absl::Status loaded = comments.Load(commented_protos); !loaded.ok()) return loaded;
   Document document(comments);
-  for (const auto& method : table.methods()) {
-    if (absl::Status added = document.AddMethod(*method); !added.ok()) return added;
+  for (const bool nested : {false, true}) {
+    for (const auto& method : table.methods()) {
+      const auto& rule = method->descriptor->options().GetExtension(google::api::http);
+      const std::string path = RouteOf(rule).second;
+      if (absl::StrContains(path, '.') != nested) continue;
+      if (absl::Status added = document.AddMethod(*method); !added.ok()) return added;
+    }
   }
   return std::move(document).Finish();
 }

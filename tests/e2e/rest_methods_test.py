@@ -51,9 +51,7 @@ class Document:
                 continue  # shared headers
             name = parameter["name"]
             if parameter["in"] == "path":
-                top, _, member = name.partition(".")
-                value = left[top][member] if member else left.pop(top)
-                path = path.replace("{" + name + "}", urllib.parse.quote(value, safe=""))
+                path = path.replace("{" + name + "}", urllib.parse.quote(self.identity(name, left), safe=""))
             elif name in left:
                 value = left.pop(name)
                 query.append((name, json.dumps(value) if isinstance(value, bool) else value))
@@ -65,6 +63,15 @@ class Document:
             assert not left, f"{method} has no place for {left}"
         url = self.base + path + ("?" + urllib.parse.urlencode(query) if query else "")
         return ["--request", verb.upper(), url], data
+
+    @staticmethod
+    def identity(name, request):
+        """A field of the request, or of the resource in it, where it may have a shorter name."""
+        if name in request:
+            return request.pop(name)
+        [value] = [value for resource in request.values() if isinstance(resource, dict)
+                   for key, value in resource.items() if name.lower().endswith(key.lower()) and isinstance(value, str)]
+        return value
 
     def check_reply(self, method, reply):
         _, _, operation = self.operations[method]

@@ -113,8 +113,8 @@ TEST_F(OpenApi, NamesParametersAsJsonDoes) {
   EXPECT_EQ(Parameter(list, "projectId").at("required").as_bool(), true);
   EXPECT_EQ(Parameter(list, "createdAfter").at("schema").at("format").as_string(), "date-time");
   EXPECT_EQ(Parameter(list, "pageSize").at("in").as_string(), "query");
-  const json::object& update = Operation("/v1/agentTypes/{agentType.name}", "patch");
-  EXPECT_EQ(Parameter(update, "agentType.name").at("in").as_string(), "path");
+  const json::object& update = Operation("/v1/agentTypes/{agentTypeName}", "patch");
+  EXPECT_EQ(Parameter(update, "agentTypeName").at("in").as_string(), "path");
   EXPECT_EQ(Parameter(update, "updateMask").at("schema").at("type").as_string(), "string");
 }
 
