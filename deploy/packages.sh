@@ -11,9 +11,12 @@ PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev
   # To run and to look at it.
   ca-certificates curl
-  # To test: a gRPC client that is not ours, and certificates.
-  python3-grpcio python3-protobuf openssl
+  # To test: a gRPC client that is not ours, a validator of JSON schemas, and certificates.
+  python3-grpcio python3-protobuf python3-jsonschema openssl
 )
+
+# To test pages in a real browser; big, so only where all is tested.
+BROWSER_PACKAGES=(chromium chromium-driver python3-selenium)
 
 missing_packages() {
   local package status
