@@ -17,9 +17,10 @@ namespace options = boost::program_options;
 
 const std::map<std::string, Command>& Commands() {
   static const auto* commands = new std::map<std::string, Command>{
-      {"serve", Command::kServe},     {"check-config", Command::kCheckConfig},
-      {"call", Command::kCall},       {"health", Command::kHealth},
-      {"version", Command::kVersion}, {"help", Command::kHelp}};
+      {"serve", Command::kServe},         {"check-config", Command::kCheckConfig},
+      {"call", Command::kCall},           {"health", Command::kHealth},
+      {"version", Command::kVersion},     {"help", Command::kHelp},
+      {"hash-token", Command::kHashToken}};
   return *commands;
 }
 
@@ -33,6 +34,8 @@ std::vector<std::string> OptionsOf(Command command) {
       return {"address", "organization", "token-file", "timeout", "words"};
     case Command::kHealth:
       return {"address", "timeout"};
+    case Command::kHashToken:
+      return {"new"};
     default:
       return {};
   }
@@ -53,7 +56,7 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   known.add_options()("config", options::value<std::string>())(
       "address", options::value<std::string>())("organization", options::value<std::string>())(
       "token-file", options::value<std::string>())("timeout", options::value<std::string>())(
-      "help,h", "")("version", "")("words", options::value<std::vector<std::string>>());
+      "help,h", "")("version", "")("new", "")("words", options::value<std::vector<std::string>>());
   options::positional_options_description positional;
   positional.add("words", -1);
   options::variables_map values;
@@ -93,6 +96,7 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   line.address = values.count("address") > 0 ? text("address") : "127.0.0.1:50051";
   line.organization = text("organization");
   line.token_file = text("token-file");
+  line.make_token = values.count("new") > 0;
   if (values.count("timeout") > 0 && (!absl::ParseDuration(text("timeout"), &line.timeout) ||
                                       line.timeout <= absl::ZeroDuration())) {
     return absl::InvalidArgumentError("--timeout: expected a time such as 500ms or 10s");
@@ -124,6 +128,7 @@ std::string Usage() {
        semaphore-gateway call [--address HOST:PORT] [--organization NAME] [--token-file FILE] [--timeout 60s]
                               METHOD [JSON | -]
        semaphore-gateway health [--address HOST:PORT] [--timeout 5s]
+       semaphore-gateway hash-token [--new]
        semaphore-gateway version
 
 serve         run the gateway (the default). Without a file, SEMAPHORE_ORGANIZATION and SEMAPHORE_API_TOKEN are enough.
@@ -132,6 +137,8 @@ call          make one call to a running gateway, for example
                 semaphore-gateway call PipelineService.GetPipeline '{"pipelineId": "…"}'
               and print the reply as JSON; "-" reads the request from standard input.
 health        exit status 0 when the gateway there is serving.
+hash-token    read a caller's token from the first line of standard input and print its entry for the callers file;
+              --new makes a token and prints it first.
 )";
 }
 

@@ -323,6 +323,25 @@ void ReadCallers(const Reading& reading, ConfigSection* root, Config* config) {
   section.RefuseUnknownKeys();
 }
 
+// A section without its file must not leave the door open.
+void ReadAuth(const Reading& reading, ConfigSection* root, Config* config) {
+  const ConfigNode* node = root->Mapping("auth");
+  if (node == nullptr) {
+    if (root->IsNull("auth")) {
+      root->Error("auth", "expected callers_file in it (without the section everybody may call)");
+    }
+    return;
+  }
+  AuthConfig auth;
+  ConfigSection section(reading.errors, node, "auth");
+  if (!section.Has("callers_file")) {
+    section.Error("callers_file", "expected the path of the callers file");
+  }
+  ReadPath(reading, &section, "callers_file", &auth.callers_file);
+  section.RefuseUnknownKeys();
+  config->auth = std::move(auth);
+}
+
 void ReadLimits(const Reading& reading, ConfigSection* root, Config* config) {
   LimitsConfig& limits = config->limits;
   ConfigSection section(reading.errors, root->Mapping("limits"), "limits");
@@ -414,6 +433,7 @@ absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& f
   ReadUpstream(reading, &root, &config);
   ReadMetrics(reading, &root, &config);
   ReadCallers(reading, &root, &config);
+  ReadAuth(reading, &root, &config);
   ReadLimits(reading, &root, &config);
   ReadCache(reading, &root, &config);
   ReadSmallSections(reading, &root, &config);

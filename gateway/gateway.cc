@@ -20,6 +20,8 @@
 #include "client/method_table.h"
 #include "client/upstream.h"
 #include "gateway/admin_server.h"
+#include "gateway/audit_log.h"
+#include "gateway/authenticator.h"
 #include "gateway/call_log.h"
 #include "gateway/engine.h"
 #include "gateway/memory_store.h"
@@ -71,6 +73,7 @@ Metrics::Options MetricsOptions(const client::MethodTable& table, const Config& 
   options.priorities = kPriorityWords;
   options.circuit_states = kCircuitWords;
   options.build_info = {{"version", kVersion}};
+  options.caller_refusals = CallerRefusalWords();
   return options;
 }
 
@@ -123,6 +126,7 @@ struct Gateway::Parts {
 
   absl::Status Start();
   absl::Status StartOrganization(size_t index);
+  absl::Status StartAuthenticator();
   client::UpstreamObserver Observer(size_t organization);
   Metrics::UpstreamState StateOf(size_t organization);
   std::vector<std::string> NotReadyBecause();
@@ -135,6 +139,8 @@ struct Gateway::Parts {
   std::unique_ptr<client::MethodTable> table;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<CallLog> call_log;
+  std::unique_ptr<AuditLog> audit_log;
+  std::unique_ptr<Authenticator> authenticator;  // null: callers are anonymous
   // Destroyed after everything that posts to them, but stopped before.
   std::unique_ptr<IoThreads> upstream_io;
   std::unique_ptr<IoThreads> admin_io;
@@ -160,6 +166,12 @@ absl::Status Gateway::Parts::Start() {
       CallSampler::Options{
           .slow_call = config.log.slow_call,
           .sampled_calls_per_second = static_cast<uint32_t>(config.log.sampled_calls_per_second)});
+  audit_log = std::make_unique<AuditLog>(log, *table);
+  metrics->SetAuditSource([this]() -> Metrics::AuditState {
+    const Log::AuditStats stats = log.GetAuditStats();
+    return {.written = stats.written, .waiting = stats.waiting, .refused = stats.refused};
+  });
+  if (absl::Status started = StartAuthenticator(); !started.ok()) return started;
   const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u));
   upstream_io = std::make_unique<IoThreads>(threads);
   admin_io = std::make_unique<IoThreads>(1);
@@ -198,12 +210,13 @@ absl::Status Gateway::Parts::Start() {
             .refreshes = fetched.refreshes};
   });
   engine = std::make_unique<Engine>(options, upstream_io->context().get_executor(), rows, *cache,
-                                    clock, *metrics, *call_log);
+                                    clock, *metrics, *call_log, *audit_log, authenticator.get());
 
   auto services = MakeServices(*table, *engine, clock);
   if (!services.ok()) return services.status();
-  absl::StatusOr<std::unique_ptr<Server>> listening =
-      Server::Start(config.grpc, config.limits, *std::move(services));
+  absl::StatusOr<std::unique_ptr<Server>> listening = Server::Start(
+      config.grpc, config.limits, *std::move(services),
+      [this](const Credentials& credentials) { return engine->CheckCredentials(credentials); });
   if (!listening.ok()) return listening.status();
   server = *std::move(listening);
 
@@ -217,6 +230,35 @@ absl::Status Gateway::Parts::Start() {
                           .notes = [this] { return Notes(); }});
   if (!admin_started.ok()) return admin_started.status();
   admin = *std::move(admin_started);
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::Parts::StartAuthenticator() {
+  if (!config.auth.has_value()) return absl::OkStatus();
+  Authenticator::Options options;
+  options.callers_file = config.auth->callers_file;
+  options.scope.methods = table.get();
+  for (const OrganizationConfig& organization : config.organizations) {
+    options.scope.organizations.push_back(organization.name);
+  }
+  options.slot_of = [this](const std::string& name) { return metrics->CallerSlot(name); };
+  options.listener = [this](const absl::Status& status, Authenticator::State state) {
+    if (status.ok()) {
+      log.Info("callers_loaded", {{"callers", state.callers}});
+    } else {
+      log.Warning("callers_unusable", {{"message", std::string(status.message())}});
+    }
+  };
+  absl::StatusOr<std::unique_ptr<Authenticator>> opened =
+      Authenticator::Open(std::move(options), clock);
+  if (!opened.ok()) return opened.status();
+  authenticator = *std::move(opened);
+  authenticator->Watch();
+  log.Info("callers_loaded", {{"callers", authenticator->GetState().callers}});
+  metrics->SetCallersSource([this]() -> Metrics::CallersState {
+    const Authenticator::State state = authenticator->GetState();
+    return {.callers = state.callers, .file_usable = state.usable};
+  });
   return absl::OkStatus();
 }
 
@@ -378,6 +420,8 @@ void Gateway::Parts::Stop(absl::Duration grace) {
     for (size_t i = 0; i < organizations.size(); ++i) metrics->SetUpstreamSource(i, nullptr);
     metrics->SetCacheSource(nullptr);
     metrics->SetLogDropsSource(nullptr);
+    metrics->SetCallersSource(nullptr);
+    metrics->SetAuditSource(nullptr);
   });
 }
 

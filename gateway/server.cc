@@ -38,10 +38,11 @@ void SetLifetimes(const GrpcConfig& config, grpc::ServerBuilder& builder) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const GrpcConfig& config, const LimitsConfig& limits,
-    std::vector<std::unique_ptr<grpc::Service>> services) {
+    std::vector<std::unique_ptr<grpc::Service>> services,
+    UnknownMethodService::CheckCredentials check_credentials) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  std::unique_ptr<Server> server(new Server);
+  std::unique_ptr<Server> server(new Server(std::move(check_credentials)));
   server->services_ = std::move(services);
   grpc::ServerBuilder builder;
   int port = 0;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -23,7 +24,8 @@ class Server {
   // Listens when it returns. UNAVAILABLE when the address cannot be used.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const GrpcConfig& grpc, const LimitsConfig& limits,
-      std::vector<std::unique_ptr<grpc::Service>> services);
+      std::vector<std::unique_ptr<grpc::Service>> services,
+      UnknownMethodService::CheckCredentials check_credentials = {});
 
   ~Server();
   Server(const Server&) = delete;
@@ -39,7 +41,8 @@ class Server {
   void Shutdown(absl::Duration grace);
 
  private:
-  Server() = default;
+  explicit Server(UnknownMethodService::CheckCredentials check_credentials)
+      : unknown_method_(std::move(check_credentials)) {}
 
   std::vector<std::unique_ptr<grpc::Service>> services_;
   UnknownMethodService unknown_method_;
