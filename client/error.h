@@ -40,6 +40,11 @@ enum class Reason {
   kCancelled,
   kGatewayDraining,
   kMethodNotFound,
+  kRouteNotFound,
+  kMethodNotAllowed,
+  kNotAcceptable,
+  kBodyTooLarge,
+  kUnsupportedMediaType,
   kGatewayError,
 };
 

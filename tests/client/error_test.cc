@@ -45,6 +45,11 @@ TEST(Error, EveryReasonHasItsNameAndCode) {
       {Reason::kCancelled, "CANCELLED", absl::StatusCode::kCancelled},
       {Reason::kGatewayDraining, "GATEWAY_DRAINING", absl::StatusCode::kUnavailable},
       {Reason::kMethodNotFound, "METHOD_NOT_FOUND", absl::StatusCode::kUnimplemented},
+      {Reason::kRouteNotFound, "ROUTE_NOT_FOUND", absl::StatusCode::kNotFound},
+      {Reason::kMethodNotAllowed, "METHOD_NOT_ALLOWED", absl::StatusCode::kUnimplemented},
+      {Reason::kNotAcceptable, "NOT_ACCEPTABLE", absl::StatusCode::kInvalidArgument},
+      {Reason::kBodyTooLarge, "BODY_TOO_LARGE", absl::StatusCode::kInvalidArgument},
+      {Reason::kUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE", absl::StatusCode::kInvalidArgument},
       {Reason::kGatewayError, "GATEWAY_ERROR", absl::StatusCode::kInternal},
   };
   for (const Row& row : rows) {
