@@ -183,7 +183,8 @@ std::optional<Answer> Engine::AnswerNow(IncomingCall& call, Prepared& prepared) 
   const absl::StatusOr<const Organization*> organization = FindOrganization(call.organization);
   if (!organization.ok()) return Conclude(call, prepared, Refusal(organization.status()));
   prepared.organization = *organization;
-  if (!call.cache_control.empty()) {
+  refused = call.unreadable;
+  if (refused.ok() && !call.cache_control.empty()) {
     const absl::StatusOr<CacheDirectives> directives = ParseCacheControl(call.cache_control);
     refused = directives.status();
     if (directives.ok()) prepared.directives = *directives;
@@ -272,6 +273,7 @@ std::optional<Answer> Engine::AnswerFromCache(const IncomingCall& call, Prepared
                 .reply = std::move(kept->reply),
                 .cache = kept->cache,
                 .age = kept->age,
+                .fresh_for = kept->fresh_for,
                 .request_id = {}};
 }
 
@@ -320,6 +322,7 @@ asio::awaitable<void> Engine::Run(std::shared_ptr<Running> running) {
     answer.reply = std::move(found.reply);
     answer.cache = found.cache;
     answer.age = found.age;
+    answer.fresh_for = found.fresh_for;
   } else {
     client::CallResult result =
         co_await prepared.organization->upstream->Call(method, prepared.request, running->context);

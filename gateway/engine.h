@@ -45,6 +45,8 @@ struct IncomingCall {
   std::function<std::string()> peer_source;  // the peer's address, for AnswerNow, which seldom asks
   Credentials credentials;                   // only when the engine authenticates()
   client::MonotonicTime started;
+  // Why the front could make no request of it; told to those who may call the method.
+  absl::Status unreadable;
 
   // What AnswerNow found out.
   std::shared_ptr<const Caller> caller;  // null: callers are not known, or this one was refused
@@ -60,6 +62,7 @@ struct Answer {
   std::shared_ptr<const std::string> reply;  // the encoded reply message when OK
   std::string_view cache;                    // x-cache; empty when upstream had no part in it
   absl::Duration age;                        // since upstream said it
+  absl::Duration fresh_for = {};             // from now; 0: not known, or past it
   std::string request_id;                    // x-request-id
 };
 

@@ -1,0 +1,667 @@
+#include "gateway/rest_server.h"
+
+#include <sys/socket.h>
+
+#include <atomic>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <list>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "client/error.h"
+#include "gateway/certificate_names.h"
+
+namespace semaphore::gateway {
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using boost::system::error_code;
+using client::MonotonicTime;
+using TlsStream = asio::ssl::stream<tcp::socket>;
+
+constexpr auto kUseTuple = asio::as_tuple(asio::use_awaitable);
+// What a read takes at most: little, for idle connections hold it too, and more for a body.
+constexpr size_t kReadBytes = 4 << 10;
+constexpr size_t kBodyReadBytes = 64 << 10;
+// Of replies that wait while further pipelined requests are answered.
+constexpr size_t kMaxBatchBytes = 64 << 10;
+constexpr size_t kMaxBatchReplies = 64;
+// How much of a refused request is read after the reply, so that closing does not reset it away.
+constexpr size_t kLingerBytes = 256 << 10;
+constexpr std::chrono::seconds kLingerTime{2};
+constexpr std::chrono::milliseconds kAcceptRest{100};
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+
+tcp::socket& SocketOf(tcp::socket& stream) { return stream; }
+tcp::socket& SocketOf(TlsStream& stream) { return stream.next_layer(); }
+
+// What all threads share.
+struct Shared {
+  Shared(const RestServer::Options& options_in, const RestHandler& handler_in, Engine& engine_in,
+         const client::Clock& clock_in)
+      : options(options_in), handler(handler_in), engine(engine_in), clock(clock_in) {}
+
+  const RestServer::Options options;
+  const RestHandler& handler;
+  Engine& engine;
+  const client::Clock& clock;
+  std::atomic<bool> draining = false;
+  std::atomic<int64_t> body_bytes = 0;
+  std::atomic<uint64_t> connections = 0;
+  std::atomic<uint64_t> requests = 0;
+  std::atomic<uint64_t> refused_connections = 0;
+  std::atomic<uint64_t> refused_requests = 0;
+  std::atomic<uint64_t> remembered = 0;
+};
+
+// What the sweep needs to know of a connection.
+struct Guarded {
+  tcp::socket* socket = nullptr;
+  MonotonicTime deadline = MonotonicTime::max();  // then it is closed
+  bool idle = false;                              // between requests
+  std::shared_ptr<OngoingCall> ongoing;           // what it waits for
+};
+
+// One thread with what lives on it.
+class Worker {
+ public:
+  explicit Worker(Shared& shared) : shared_(shared), acceptor_(context_), timer_(context_) {}
+
+  absl::Status Listen(const tcp::endpoint& endpoint);
+  uint16_t port() const { return acceptor_.local_endpoint().port(); }
+  void Run();
+  void Drain();
+  void Stop();
+
+ private:
+  friend class Registration;
+
+  static asio::awaitable<void> AcceptAll(Worker* self);
+  static asio::awaitable<void> Sweep(Worker* self);
+  void Take(tcp::socket socket);
+  void EndIdle();
+  std::string_view Date();
+
+  template <typename Stream>
+  friend class Connection;
+
+  Shared& shared_;
+  asio::io_context context_{1};
+  tcp::acceptor acceptor_;
+  asio::steady_timer timer_;
+  std::list<Guarded*> guarded_;
+  RestMemory memory_;
+  absl::Time date_at_ = absl::InfinitePast();
+  std::string date_;
+  std::thread thread_;
+};
+
+// A connection's place in the sweep, for as long as it lives.
+class Registration {
+ public:
+  Registration(Worker& worker, Guarded& guarded)
+      : worker_(worker), place_(worker.guarded_.insert(worker.guarded_.end(), &guarded)) {}
+  ~Registration() {
+    worker_.guarded_.erase(place_);
+    worker_.shared_.connections.fetch_sub(1);
+  }
+  Registration(const Registration&) = delete;
+  Registration& operator=(const Registration&) = delete;
+
+ private:
+  Worker& worker_;
+  const std::list<Guarded*>::iterator place_;
+};
+
+// Bytes of bodies that are counted as long as this lives.
+class BodyShare {
+ public:
+  explicit BodyShare(Shared& shared) : shared_(shared) {}
+  ~BodyShare() { shared_.body_bytes.fetch_sub(taken_); }
+  BodyShare(const BodyShare&) = delete;
+  BodyShare& operator=(const BodyShare&) = delete;
+
+  bool Take(int64_t bytes) {
+    taken_ += bytes;
+    return shared_.body_bytes.fetch_add(bytes) + bytes <= shared_.options.max_body_bytes_in_hand;
+  }
+  void Release() { shared_.body_bytes.fetch_sub(std::exchange(taken_, 0)); }
+  bool empty() const { return taken_ == 0; }
+
+ private:
+  Shared& shared_;
+  int64_t taken_ = 0;
+};
+
+// A call that the engine has not answered yet.
+struct Pending {
+  explicit Pending(const asio::any_io_executor& executor) : wake(executor) {
+    wake.expires_at(std::chrono::steady_clock::time_point::max());
+  }
+  asio::steady_timer wake;
+  Answer answer;
+  bool done = false;
+};
+
+// ---- One connection
+
+template <typename Stream>
+class Connection : public std::enable_shared_from_this<Connection<Stream>> {
+ public:
+  Connection(Worker& worker, Stream stream, std::string peer)
+      : worker_(worker),
+        shared_(worker.shared_),
+        stream_(std::move(stream)),
+        peer_(std::move(peer)),
+        reader_(shared_.options.limits),
+        body_share_(shared_) {
+    guarded_.socket = &SocketOf(stream_);
+  }
+
+  // Until the connection ends. Keeps itself alive.
+  static asio::awaitable<void> Serve(std::shared_ptr<Connection> self) {
+    const Registration registration(self->worker_, self->guarded_);
+    const bool greeted = co_await self->Greet();
+    while (greeted && co_await self->ServeSome()) {
+    }
+    co_await self->Close();
+  }
+
+ private:
+  // TLS, where there is any.
+  asio::awaitable<bool> Greet() {
+    if constexpr (std::is_same_v<Stream, TlsStream>) {
+      Expect(shared_.options.head_timeout);
+      const auto [error] = co_await stream_.async_handshake(TlsStream::server, kUseTuple);
+      if (error) co_return false;
+      if (shared_.options.tls->asks_for_certificates()) {
+        certificate_names_ = CertificateNamesOf(stream_.native_handle());
+      }
+    }
+    co_return true;
+  }
+
+  // Answers what has been received, then reads on. False when the connection is to end.
+  asio::awaitable<bool> ServeSome() {
+    for (;;) {
+      bool answered = false;
+      if (!co_await AnswerNext(answered)) co_return false;
+      if (!answered) break;
+      if (batch_bytes_ < kMaxBatchBytes && batch_heads_.size() < kMaxBatchReplies) continue;
+      if (!co_await Flush()) co_return false;
+    }
+    if (!co_await Flush()) co_return false;
+    co_return co_await ReadMore();
+  }
+
+  asio::awaitable<bool> ReadMore() {
+    if (received_.empty() && !reader_.InBody()) {
+      if (shared_.draining) co_return false;
+      guarded_.idle = true;
+      Expect(shared_.options.idle_timeout);
+    } else if (fresh_wait_) {
+      Expect(reader_.InBody() ? shared_.options.body_timeout : shared_.options.head_timeout);
+    }
+    fresh_wait_ = false;
+    const size_t room = reader_.InBody() ? kBodyReadBytes : kReadBytes;
+    if (scratch_.size() != room) scratch_ = std::vector<char>(room);
+    const auto [error, bytes] =
+        co_await stream_.async_read_some(asio::buffer(scratch_), kUseTuple);
+    fresh_wait_ = guarded_.idle;
+    guarded_.idle = false;
+    if (error) {
+      const bool midway = !received_.empty() || reader_.InBody();
+      if (midway && shared_.clock.Now() >= guarded_.deadline) shared_.refused_requests.fetch_add(1);
+      co_return false;
+    }
+    received_.append(scratch_.data(), bytes);
+    co_return true;
+  }
+
+  // Answers the request at the front of what was received, if it is whole. False when the
+  // connection is to end.
+  asio::awaitable<bool> AnswerNext(bool& answered) {
+    const std::string_view bytes = Received();
+    if (bytes.empty()) co_return true;
+    if (!reader_.InBody()) {
+      const size_t head = HeadLength(bytes);
+      // What a certificate proves stands in no head.
+      RestMemory::Entry* entry = head == 0 || !certificate_names_.empty()
+                                     ? nullptr
+                                     : worker_.memory_.Find(bytes.substr(0, head));
+      if (entry != nullptr) {
+        shared_.remembered.fetch_add(1, std::memory_order_relaxed);
+        Consume(head);
+        answered = true;
+        RestCall call = entry->call;
+        std::string place = entry->head;
+        co_return co_await Call(std::move(call), std::move(place));
+      }
+    }
+    size_t consumed = 0;
+    const bool began_in_head = !reader_.InBody();
+    const HttpRequestReader::State state = reader_.Feed(bytes, consumed);
+    std::string head(began_in_head ? bytes.substr(0, consumed) : std::string_view());
+    if (state == HttpRequestReader::State::kRefused) {
+      co_return Refuse(reader_.refusal());
+    }
+    Consume(consumed);
+    if (reader_.InBody() && !ReserveBody(consumed)) {
+      co_return Refuse({503, "the gateway has too many bytes in hand"});
+    }
+    if (state == HttpRequestReader::State::kNeedsMore) {
+      if (began_in_head && reader_.InBody()) {
+        fresh_wait_ = true;
+        answered = consumed > 0;  // perhaps the body is there already
+        if (reader_.TakeExpectation() && Received().empty() && !co_await Promise()) co_return false;
+      }
+      co_return true;
+    }
+    answered = true;
+    HttpRequest request = reader_.TakeRequest();
+    co_return co_await AnswerRequest(std::move(request), std::move(head));
+  }
+
+  bool ReserveBody(size_t consumed) {
+    if (reader_.body_length()) {
+      return !body_share_.empty() ||
+             body_share_.Take(static_cast<int64_t>(*reader_.body_length()) + 1);
+    }
+    return body_share_.Take(static_cast<int64_t>(consumed));
+  }
+
+  asio::awaitable<bool> Promise() {
+    Append(std::string(kContinue), nullptr);
+    co_return co_await Flush();
+  }
+
+  asio::awaitable<bool> AnswerRequest(HttpRequest request, std::string head) {
+    shared_.requests.fetch_add(1, std::memory_order_relaxed);
+    RestHandler::Read read = shared_.handler.ReadRequest(request, certificate_names_);
+    body_share_.Release();
+    if (!read.call) {
+      const bool head_only = request.verb == "HEAD";
+      co_return Put(std::move(read.reply), head_only);
+    }
+    // Only reads without a body: their head is all that there is of them.
+    const bool whole = read.call->call.method->IsRead() && request.body.empty();
+    if (whole && read.call->call.unreadable.ok() && certificate_names_.empty()) {
+      if (RestMemory::Entry* entry = worker_.memory_.Place(head)) entry->call = *read.call;
+    }
+    if (!whole) head.clear();
+    RestCall call = *std::move(read.call);
+    co_return co_await Call(std::move(call), std::move(head));
+  }
+
+  // By the engine; `head` finds the place where the call is remembered, for that may have been
+  // given to another while this one waited.
+  asio::awaitable<bool> Call(RestCall call, std::string head) {
+    IncomingCall& incoming = call.call;
+    incoming.started = shared_.clock.Now();
+    incoming.peer_source = [this] { return peer_; };
+    Engine::Prepared prepared;
+    std::optional<Answer> answer = shared_.engine.AnswerNow(incoming, prepared);
+    if (!answer) {
+      if (!co_await Flush()) co_return false;
+      const client::MethodSpec* const method = incoming.method;
+      incoming.peer = peer_;
+      incoming.deadline = MonotonicTime::max();
+      answer = co_await Wait(std::move(incoming), std::move(prepared));
+      incoming.method = method;
+    }
+    const bool head_only = call.head_only;
+    co_return Put(shared_.handler.Reply(call, *answer, worker_.memory_.Find(head)), head_only);
+  }
+
+  asio::awaitable<Answer> Wait(IncomingCall call, Engine::Prepared prepared) {
+    guarded_.deadline = MonotonicTime::max();  // the engine has a deadline of its own
+    const auto executor = stream_.get_executor();
+    const auto pending = std::make_shared<Pending>(executor);
+    const std::shared_ptr<OngoingCall> ongoing = shared_.engine.NewCall();
+    shared_.engine.Start(std::move(call), std::move(prepared), ongoing,
+                         [pending, executor](Answer answer) {
+                           asio::post(executor, [pending, answer = std::move(answer)]() mutable {
+                             pending->answer = std::move(answer);
+                             pending->done = true;
+                             pending->wake.cancel();
+                           });
+                         });
+    guarded_.ongoing = ongoing;
+    WatchForEnd(pending, ongoing);
+    while (!pending->done) co_await pending->wake.async_wait(kUseTuple);
+    guarded_.ongoing = nullptr;
+    error_code ignored;
+    SocketOf(stream_).cancel(ignored);  // the watch
+    co_return std::move(pending->answer);
+  }
+
+  // A client that closes its connection wants no answer any more.
+  void WatchForEnd(const std::shared_ptr<Pending>& pending,
+                   const std::shared_ptr<OngoingCall>& ongoing) {
+    tcp::socket& socket = SocketOf(stream_);
+    socket.async_wait(tcp::socket::wait_read, [self = this->shared_from_this(), pending,
+                                               ongoing](const error_code& error) {
+      if (error || pending->done) return;
+      char byte = 0;
+      const ssize_t peeked = recv(SocketOf(self->stream_).native_handle(), &byte, 1,
+                                  MSG_PEEK | MSG_DONTWAIT);
+      if (peeked == 0 || (peeked < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) {
+        ongoing->Cancel();
+      }
+    });
+  }
+
+  // Adds a reply to those that are to be written. False when the connection ends with it.
+  bool Put(RestReply reply, bool head_only) {
+    const bool close = reply.close || shared_.draining;
+    std::string head = std::move(reply.head);
+    absl::StrAppend(&head, "date: ", client::ToAbsl(worker_.Date()), "\r\n",
+                    close ? "connection: close\r\n\r\n" : "\r\n");
+    Append(std::move(head), head_only ? nullptr : std::move(reply.body));
+    closing_ = close;
+    return !close;
+  }
+
+  void Append(std::string head, std::shared_ptr<const RestBody> body) {
+    batch_bytes_ += head.size() + (body == nullptr ? 0 : body->bytes.size());
+    batch_heads_.push_back(std::move(head));
+    batch_bodies_.push_back(std::move(body));
+  }
+
+  asio::awaitable<bool> Flush() {
+    if (batch_heads_.empty()) co_return true;
+    std::vector<asio::const_buffer> buffers;
+    buffers.reserve(2 * batch_heads_.size());
+    for (size_t i = 0; i < batch_heads_.size(); ++i) {
+      buffers.push_back(asio::buffer(batch_heads_[i]));
+      if (batch_bodies_[i] != nullptr) buffers.push_back(asio::buffer(batch_bodies_[i]->bytes));
+    }
+    Expect(shared_.options.write_timeout);
+    const auto [error, bytes] = co_await asio::async_write(stream_, buffers, kUseTuple);
+    batch_heads_.clear();
+    batch_bodies_.clear();
+    batch_bytes_ = 0;
+    co_return !error;
+  }
+
+  bool Refuse(const HttpRefusal& refusal) {
+    shared_.refused_requests.fetch_add(1);
+    body_share_.Release();
+    lingers_ = true;
+    return Put(PlainErrorReply(refusal.status, refusal.message), /*head_only=*/false);
+  }
+
+  asio::awaitable<void> Close() {
+    // Where the last reply says so the connection ends after it.
+    const bool sent = closing_ && co_await Flush();
+    error_code ignored;
+    if (sent && lingers_) co_await Linger();
+    if constexpr (std::is_same_v<Stream, TlsStream>) {
+      if (sent) {
+        Expect(kLingerTime);
+        co_await stream_.async_shutdown(kUseTuple);
+      }
+    }
+    SocketOf(stream_).shutdown(tcp::socket::shutdown_both, ignored);
+    SocketOf(stream_).close(ignored);
+  }
+
+  asio::awaitable<void> Linger() {
+    error_code ignored;
+    if constexpr (std::is_same_v<Stream, tcp::socket>) {
+      stream_.shutdown(tcp::socket::shutdown_send, ignored);
+    }
+    Expect(kLingerTime);
+    for (size_t left = kLingerBytes; left > 0;) {
+      const auto [error, bytes] =
+          co_await stream_.async_read_some(asio::buffer(scratch_), kUseTuple);
+      if (error) co_return;
+      left -= std::min(left, bytes);
+    }
+  }
+
+  void Expect(std::chrono::nanoseconds limit) {
+    guarded_.deadline = shared_.clock.Now() + limit;
+  }
+
+  std::string_view Received() const { return std::string_view(received_).substr(at_); }
+  void Consume(size_t bytes) {
+    at_ += bytes;
+    if (at_ < received_.size()) return;
+    at_ = 0;
+    received_.clear();
+    if (received_.capacity() > 4 * kReadBytes) received_.shrink_to_fit();
+  }
+
+  Worker& worker_;
+  Shared& shared_;
+  Stream stream_;
+  const std::string peer_;
+  std::vector<std::string> certificate_names_;
+  Guarded guarded_;
+  std::vector<char> scratch_ = std::vector<char>(kReadBytes);
+  std::string received_;
+  size_t at_ = 0;  // what stands before it is consumed
+  HttpRequestReader reader_;
+  BodyShare body_share_;
+  std::vector<std::string> batch_heads_;
+  std::vector<std::shared_ptr<const RestBody>> batch_bodies_;
+  size_t batch_bytes_ = 0;
+  bool fresh_wait_ = false;  // the next read begins a head or a body
+  bool closing_ = false;     // the last reply of the batch ends the connection
+  bool lingers_ = false;
+};
+
+// ---- One thread
+
+absl::Status Listening(tcp::acceptor& acceptor, const tcp::endpoint& endpoint, bool share) {
+  error_code error;
+  acceptor.open(endpoint.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  const int on = 1;
+  if (!error && share &&
+      setsockopt(acceptor.native_handle(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) {
+    error = error_code(errno, boost::system::system_category());
+  }
+  if (!error) acceptor.bind(endpoint, error);
+  if (!error) acceptor.listen(tcp::acceptor::max_listen_connections, error);
+  return error ? absl::UnavailableError(error.message()) : absl::OkStatus();
+}
+
+absl::Status Worker::Listen(const tcp::endpoint& endpoint) {
+  return Listening(acceptor_, endpoint, /*share=*/true);
+}
+
+void Worker::Run() {
+  asio::co_spawn(context_, AcceptAll(this), asio::detached);
+  asio::co_spawn(context_, Sweep(this), asio::detached);
+  thread_ = std::thread([this] { context_.run(); });
+}
+
+asio::awaitable<void> Worker::AcceptAll(Worker* self) {
+  asio::steady_timer rest(self->context_);
+  for (;;) {
+    auto [error, socket] = co_await self->acceptor_.async_accept(kUseTuple);
+    if (self->shared_.draining) co_return;
+    if (error) {
+      // No descriptor is left, perhaps.
+      rest.expires_after(kAcceptRest);
+      co_await rest.async_wait(kUseTuple);
+      continue;
+    }
+    self->Take(std::move(socket));
+  }
+}
+
+void Worker::Take(tcp::socket socket) {
+  if (shared_.connections.fetch_add(1) >= shared_.options.max_connections) {
+    shared_.connections.fetch_sub(1);
+    shared_.refused_connections.fetch_add(1);
+    return;
+  }
+  error_code ignored;
+  socket.set_option(tcp::no_delay(true), ignored);
+  const tcp::endpoint remote = socket.remote_endpoint(ignored);
+  // As gRPC writes a peer's name, which is what quotas by address go by.
+  const std::string peer =
+      remote.address().is_v6()
+          ? absl::StrCat("ipv6:[", remote.address().to_string(), "]:", remote.port())
+          : absl::StrCat("ipv4:", remote.address().to_string(), ":", remote.port());
+  if (shared_.options.tls == nullptr) {
+    auto connection =
+        std::make_shared<Connection<tcp::socket>>(*this, std::move(socket), peer);
+    asio::co_spawn(context_, Connection<tcp::socket>::Serve(std::move(connection)),
+                   asio::detached);
+    return;
+  }
+  const std::shared_ptr<asio::ssl::context> tls = shared_.options.tls->Context();
+  auto connection = std::make_shared<Connection<TlsStream>>(
+      *this, TlsStream(std::move(socket), *tls), peer);
+  asio::co_spawn(context_, Connection<TlsStream>::Serve(std::move(connection)), asio::detached);
+}
+
+asio::awaitable<void> Worker::Sweep(Worker* self) {
+  for (;;) {
+    self->timer_.expires_after(self->shared_.options.sweep_interval);
+    const auto [error] = co_await self->timer_.async_wait(kUseTuple);
+    if (error) co_return;
+    const MonotonicTime now = self->shared_.clock.Now();
+    for (Guarded* guarded : self->guarded_) {
+      error_code ignored;
+      if (now >= guarded->deadline) guarded->socket->close(ignored);
+    }
+  }
+}
+
+void Worker::Drain() {
+  asio::post(context_, [this] {
+    error_code ignored;
+    acceptor_.close(ignored);
+    for (Guarded* guarded : guarded_) {
+      if (guarded->idle) guarded->socket->close(ignored);
+    }
+  });
+}
+
+void Worker::Stop() {
+  asio::post(context_, [this] {
+    error_code ignored;
+    acceptor_.close(ignored);
+    timer_.cancel();
+    for (Guarded* guarded : guarded_) {
+      if (guarded->ongoing != nullptr) guarded->ongoing->Cancel();
+      guarded->socket->close(ignored);
+    }
+  });
+  // Ends when the last connection has.
+  if (thread_.joinable()) thread_.join();
+}
+
+std::string_view Worker::Date() {
+  const absl::Time now = shared_.clock.WallNow();
+  if (now - date_at_ >= absl::Seconds(1) || now < date_at_) {
+    date_at_ = absl::FromUnixSeconds(absl::ToUnixSeconds(now));
+    date_ = absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", now, absl::UTCTimeZone());
+  }
+  return date_;
+}
+
+}  // namespace
+
+// ---- All of them
+
+class RestServer::Impl {
+ public:
+  Impl(const Options& options, const RestHandler& handler, Engine& engine,
+       const client::Clock& clock)
+      : shared(options, handler, engine, clock) {}
+
+  absl::Status Listen() {
+    const std::string where =
+        absl::StrCat("REST address ", shared.options.host, " port ", shared.options.port);
+    error_code error;
+    const std::string literal =
+        shared.options.host == "localhost" ? "127.0.0.1" : shared.options.host;
+    const asio::ip::address address = asio::ip::make_address(literal, error);
+    if (error) return absl::InvalidArgumentError(where + ": expected an IP address");
+    tcp::endpoint endpoint(address, shared.options.port);
+    // SO_REUSEPORT would let a second gateway take every other connection, so the port is first
+    // asked for alone.
+    if (endpoint.port() != 0) {
+      asio::io_context scratch;
+      tcp::acceptor alone(scratch);
+      const absl::Status free = Listening(alone, endpoint, /*share=*/false);
+      if (!free.ok()) {
+        return absl::UnavailableError(
+            absl::StrCat(where, ": cannot listen: ", free.message()));
+      }
+    }
+    for (int i = 0; i < shared.options.threads; ++i) {
+      workers.push_back(std::make_unique<Worker>(shared));
+      const absl::Status listening = workers.back()->Listen(endpoint);
+      if (!listening.ok()) {
+        return absl::UnavailableError(
+            absl::StrCat(where, ": cannot listen: ", listening.message()));
+      }
+      endpoint.port(workers.front()->port());
+    }
+    for (const auto& worker : workers) worker->Run();
+    return absl::OkStatus();
+  }
+
+  Shared shared;
+  std::vector<std::unique_ptr<Worker>> workers;
+  bool stopped = false;
+};
+
+RestServer::RestServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+RestServer::~RestServer() { Stop(); }
+
+absl::StatusOr<std::unique_ptr<RestServer>> RestServer::Start(const Options& options,
+                                                              const RestHandler& handler,
+                                                              Engine& engine,
+                                                              const client::Clock& clock) {
+  auto impl = std::make_unique<Impl>(options, handler, engine, clock);
+  if (absl::Status status = impl->Listen(); !status.ok()) return status;
+  return std::unique_ptr<RestServer>(new RestServer(std::move(impl)));
+}
+
+uint16_t RestServer::port() const { return impl_->workers.front()->port(); }
+
+RestServer::Stats RestServer::GetStats() const {
+  const Shared& shared = impl_->shared;
+  return {.connections = shared.connections,
+          .requests = shared.requests + shared.remembered,
+          .refused_connections = shared.refused_connections,
+          .refused_requests = shared.refused_requests,
+          .remembered = shared.remembered};
+}
+
+void RestServer::Drain() {
+  impl_->shared.draining = true;
+  for (const auto& worker : impl_->workers) worker->Drain();
+}
+
+void RestServer::Stop() {
+  if (std::exchange(impl_->stopped, true)) return;
+  impl_->shared.draining = true;
+  for (const auto& worker : impl_->workers) worker->Stop();
+}
+
+}  // namespace semaphore::gateway
