@@ -22,6 +22,7 @@
 #include "gateway/admin_server.h"
 #include "gateway/call_log.h"
 #include "gateway/engine.h"
+#include "gateway/inbound_tls.h"
 #include "gateway/memory_store.h"
 #include "gateway/metrics.h"
 #include "gateway/reply_cache.h"
@@ -47,6 +48,9 @@ const std::vector<std::string> kRetryReasons = {"connection", "unavailable", "ra
 // In the order of client::Priority and of client::CircuitBreaker::State.
 const std::vector<std::string> kPriorityWords = {"interactive", "batch", "collector"};
 const std::vector<std::string> kCircuitWords = {"closed", "open", "half_open"};
+
+// How often the files of TLS are looked at. A change is taken at the second look that sees it.
+constexpr absl::Duration kTlsLookInterval = absl::Seconds(1);
 
 // How long calls and fetches that were cut off may take to end: they only close their sockets.
 constexpr absl::Duration kCutOff = absl::Seconds(2);
@@ -123,6 +127,7 @@ struct Gateway::Parts {
 
   absl::Status Start();
   absl::Status StartOrganization(size_t index);
+  absl::Status StartTls();
   client::UpstreamObserver Observer(size_t organization);
   Metrics::UpstreamState StateOf(size_t organization);
   std::vector<std::string> NotReadyBecause();
@@ -143,6 +148,7 @@ struct Gateway::Parts {
   std::unique_ptr<MemoryStore> store;
   std::unique_ptr<ReplyCache> cache;
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<InboundTls> tls;  // null: plaintext
   std::unique_ptr<Server> server;
   std::unique_ptr<AdminServer> admin;
   std::atomic<bool> draining = false;
@@ -182,7 +188,8 @@ absl::Status Gateway::Parts::Start() {
       .max_concurrent_calls = config.limits.max_concurrent_calls,
       .max_queued_bytes = config.limits.max_queued_bytes,
       .callers = {.requests_per_second = config.callers.requests_per_second,
-                  .burst = static_cast<int>(config.callers.burst)}};
+                  .burst = static_cast<int>(config.callers.burst)},
+      .certificate_names = config.tls.has_value() && !config.tls->client_ca_file.empty()};
   store = std::make_unique<MemoryStore>(
       MemoryStore::Options{.max_bytes = static_cast<size_t>(config.cache_max_bytes)});
   cache = std::make_unique<ReplyCache>(ReplyCache::Options{.lifetimes = config.cache_lifetimes},
@@ -202,8 +209,10 @@ absl::Status Gateway::Parts::Start() {
 
   auto services = MakeServices(*table, *engine, clock);
   if (!services.ok()) return services.status();
+  const absl::Status locked = StartTls();
+  if (!locked.ok()) return locked;
   absl::StatusOr<std::unique_ptr<Server>> listening =
-      Server::Start(config.grpc, config.limits, *std::move(services));
+      Server::Start(config.grpc, config.limits, *std::move(services), tls.get());
   if (!listening.ok()) return listening.status();
   server = *std::move(listening);
 
@@ -217,6 +226,34 @@ absl::Status Gateway::Parts::Start() {
                           .notes = [this] { return Notes(); }});
   if (!admin_started.ok()) return admin_started.status();
   admin = *std::move(admin_started);
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::Parts::StartTls() {
+  if (!config.tls.has_value()) return absl::OkStatus();
+  const auto report = [this](const absl::StatusOr<absl::Time>& expiry) {
+    if (expiry.ok()) {
+      log.Info("tls_certificate_loaded",
+               {{"expiry", absl::FormatTime(*expiry, absl::UTCTimeZone())}});
+    } else {
+      log.Warning("tls_certificate_unusable",
+                  {{"message", std::string(expiry.status().message())}});
+    }
+  };
+  absl::StatusOr<std::unique_ptr<InboundTls>> created =
+      InboundTls::Create(*config.tls, clock, report);
+  if (!created.ok()) {
+    return absl::Status(created.status().code(),
+                        absl::StrCat("TLS towards callers: ", created.status().message()));
+  }
+  tls = *std::move(created);
+  tls->Watch(kTlsLookInterval);
+  metrics->SetTlsSource([this]() -> Metrics::TlsState {
+    const InboundTls::Stats stats = tls->GetStats();
+    return {.certificate_expiry_seconds = absl::ToUnixSeconds(stats.expiry),
+            .reloads = stats.reloads,
+            .refusals = stats.refusals};
+  });
   return absl::OkStatus();
 }
 
@@ -378,6 +415,7 @@ void Gateway::Parts::Stop(absl::Duration grace) {
     for (size_t i = 0; i < organizations.size(); ++i) metrics->SetUpstreamSource(i, nullptr);
     metrics->SetCacheSource(nullptr);
     metrics->SetLogDropsSource(nullptr);
+    metrics->SetTlsSource(nullptr);
   });
 }
 

@@ -90,6 +90,7 @@ struct Metrics::Families {
   void AddOrganization(const Options& options, const std::string& organization);
   Counter& Replies(size_t organization, size_t route, int http_status);
   std::vector<MetricFamily> CollectUpstream() const;
+  std::vector<MetricFamily> CollectTls() const;
 
   struct MethodChildren {
     Counter* started = nullptr;
@@ -140,6 +141,7 @@ struct Metrics::Families {
   mutable std::mutex sources_mutex;  // held while a source runs, so that a setter returns after it
   CountSource log_drops;             // guarded by sources_mutex
   CacheSource cache;                 // guarded by sources_mutex
+  TlsSource tls;                     // guarded by sources_mutex
 };
 
 namespace {
@@ -374,6 +376,23 @@ std::vector<MetricFamily> Metrics::Families::CollectUpstream() const {
   return out;
 }
 
+std::vector<MetricFamily> Metrics::Families::CollectTls() const {
+  const std::lock_guard lock(sources_mutex);
+  if (!tls) return {};
+  const TlsState state = tls();
+  std::vector<MetricFamily> out = {
+      Declare("semaphoreci_gateway_tls_certificate_expiry_timestamp_seconds",
+              "When the certificate that callers are shown expires, in Unix time.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_tls_reloads_total",
+              "Changed sets of the files of TLS towards callers, by whether they were taken.",
+              MetricType::Counter)};
+  AddSample(&out[0], {}, static_cast<double>(state.certificate_expiry_seconds));
+  AddSample(&out[1], {{"result", "success"}}, static_cast<double>(state.reloads));
+  AddSample(&out[1], {{"result", "failure"}}, static_cast<double>(state.refusals));
+  return out;
+}
+
 Metrics::Metrics(const Options& options) : families_(std::make_unique<Families>(options)) {}
 Metrics::~Metrics() = default;
 
@@ -456,9 +475,15 @@ void Metrics::SetLogDropsSource(CountSource source) {
   families_->log_drops = std::move(source);
 }
 
+void Metrics::SetTlsSource(TlsSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->tls = std::move(source);
+}
+
 std::string Metrics::Text() const {
   std::vector<MetricFamily> page = families_->registry.Collect();
   for (MetricFamily& family : families_->CollectUpstream()) page.push_back(std::move(family));
+  for (MetricFamily& family : families_->CollectTls()) page.push_back(std::move(family));
   for (MetricFamily& family : CollectProcessMetrics("/proc")) page.push_back(std::move(family));
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, page);

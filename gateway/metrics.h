@@ -75,6 +75,13 @@ class Metrics {
     uint64_t refreshes = 0;
   };
   using CacheSource = std::function<CacheState()>;
+
+  struct TlsState {                          // towards callers
+    int64_t certificate_expiry_seconds = 0;  // Unix time
+    uint64_t reloads = 0;
+    uint64_t refusals = 0;  // changed files that were not taken
+  };
+  using TlsSource = std::function<TlsState()>;
   using CountSource = std::function<uint64_t()>;
 
   explicit Metrics(const Options& options);
@@ -108,6 +115,7 @@ class Metrics {
   void SetUpstreamSource(size_t organization, UpstreamSource source);
   void SetCacheSource(CacheSource source);
   void SetLogDropsSource(CountSource source);
+  void SetTlsSource(TlsSource source);
 
   // The page in text format 0.0.4. Takes milliseconds and no lock that a call waits for.
   std::string Text() const;
