@@ -135,6 +135,7 @@ absl::StatusOr<Link> Open(const CallOptions& options) {
 std::string WithAdvice(const CallOptions& options, const std::string& message) {
   const std::string said = absl::StrReplaceAll(absl::AsciiStrToLower(message), {{"_", " "}});
   const char* advice = "";
+  if (absl::StrContains(said, "connection refused")) return message;
   if (options.tls_ca_file.empty()) {
     advice = " (if it speaks TLS there, give --tls-ca FILE)";
   } else if (absl::StrContains(said, "wrong version")) {

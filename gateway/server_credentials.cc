@@ -44,8 +44,9 @@ class ReloadingCredentials final : public grpc::ServerCredentials {
     }
     const TlsTexts& texts = current->texts;
     const grpc_ssl_pem_key_cert_pair pair{texts.key.c_str(), texts.certificate.c_str()};
-    *config = grpc_ssl_server_certificate_config_create(
-        texts.client_ca.empty() ? nullptr : texts.client_ca.c_str(), &pair, 1);
+    // gRPC aborts without authorities, even where no certificate is asked for and they do nothing.
+    const std::string& authorities = texts.client_ca.empty() ? texts.certificate : texts.client_ca;
+    *config = grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
 

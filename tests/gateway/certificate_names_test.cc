@@ -21,7 +21,7 @@ TEST(CertificateNames, WhatNamesNoSingleHostIsNoName) {
   for (const std::string& bad :
        {""s, "."s, "*.internal"s, "*"s, "web..internal"s, "web.internal."s, ".web"s,
         "web internal"s, "web\0.internal"s, "web,internal"s, "web/internal"s, "dns:web"s,
-        "w\xC3\xA9b"s, "web\n"s, std::string(64, 'a'),
+        "w\xC3\xA9"s, "web\n"s, std::string(64, 'a'),
         std::string(127, 'a') + "." + std::string(127, 'a')}) {
     EXPECT_EQ(DnsCallerName(bad), "") << bad;
   }

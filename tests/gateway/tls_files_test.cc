@@ -154,7 +154,9 @@ TEST_F(TlsFilesTest, WhatCannotBeReadIsNamed) {
 }
 
 TEST_F(TlsFilesTest, ReadsWhatIsConfigured) {
-  TlsConfig config{.certificate_file = Write("cert", "c"), .key_file = Write("key", "k")};
+  TlsConfig config;
+  config.certificate_file = Write("cert", "c");
+  config.key_file = Write("key", "k");
   EXPECT_EQ(ReadTlsFiles(config).value(),
             (TlsTexts{.certificate = "c", .key = "k", .client_ca = ""}));
   config.client_ca_file = Write("ca", "a");
