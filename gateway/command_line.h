@@ -18,6 +18,10 @@ struct CommandLine {
   std::string address;
   std::string organization;
   std::string token_file;
+  std::string tls_ca_file;  // empty: plaintext
+  std::string tls_certificate_file;
+  std::string tls_key_file;
+  std::string tls_server_name;
   absl::Duration timeout = absl::Seconds(60);
   std::string method;   // call
   std::string request;  // call; "" when it is to be read from standard input ("-") or is empty

@@ -193,21 +193,53 @@ void ReadOrganizations(const Reading& reading, ConfigSection* root, Config* conf
   }
 }
 
-// Callers are not authenticated in this release, so only this machine may reach them unless the
-// operator insists.
-void ReadCallerAddress(ConfigSection* section, bool insecure, HostPort* address) {
-  if (!section->Address("address", address) || insecure || IsLoopback(*address)) return;
-  section->Error("address", absl::StrCat("expected a loopback address, got ", ToString(*address),
-                                         ": this release has neither TLS nor authentication of "
-                                         "callers (a later one will), so that anyone who can "
-                                         "connect could use the token; to accept that, set "
-                                         "insecure: true at the top level"));
+// Both keys of the pair, or what uses it is half a lock.
+void ReadTls(const Reading& reading, ConfigSection* root, Config* config) {
+  const ConfigNode* node = root->Mapping("tls");
+  if (node == nullptr) return;
+  TlsConfig tls;
+  ConfigSection section(reading.errors, node, "tls");
+  ReadPath(reading, &section, "certificate_file", &tls.certificate_file);
+  ReadPath(reading, &section, "key_file", &tls.key_file);
+  for (const char* key : {"certificate_file", "key_file"}) {
+    if (!section.Has(key)) section.Error(key, "expected both certificate_file and key_file");
+  }
+  ReadPath(reading, &section, "client_ca_file", &tls.client_ca_file);
+  section.Boolean("require_client_certificate", &tls.require_client_certificate);
+  if (tls.require_client_certificate && !section.Has("client_ca_file")) {
+    section.Error("require_client_certificate", "expected tls.client_ca_file beside it");
+  }
+  section.RefuseUnknownKeys();
+  config->tls = std::move(tls);
+}
+
+bool KnowsCallers(const Config&) { return false; }
+
+// The sections without which only this machine may reach a listener; empty when both are there.
+std::string MissingProtection(const Config& config) {
+  if (!config.tls.has_value()) return KnowsCallers(config) ? "tls" : "tls and auth";
+  return KnowsCallers(config) ? "" : "auth";
+}
+
+// Who can reach a listener can do what the API token can, so beyond this machine calls are
+// encrypted and callers known, unless the operator insists.
+void ReadCallerAddress(ConfigSection* section, const Config& config, HostPort* address) {
+  if (!section->Address("address", address) || config.insecure || IsLoopback(*address)) return;
+  const std::string missing = MissingProtection(config);
+  if (missing.empty()) return;
+  section->Error("address",
+                 absl::StrCat("expected a loopback address, got ", ToString(*address),
+                              ": to be reached from elsewhere it needs TLS and the identity of "
+                              "callers; missing: ",
+                              missing,
+                              " (to let anyone who can connect use the API token, set insecure: "
+                              "true at the top level)"));
 }
 
 void ReadGrpc(const Reading& reading, ConfigSection* root, Config* config) {
   GrpcConfig& grpc = config->grpc;
   ConfigSection section(reading.errors, root->Mapping("grpc"), "grpc");
-  ReadCallerAddress(&section, config->insecure, &grpc.address);
+  ReadCallerAddress(&section, *config, &grpc.address);
   section.Duration("max_connection_age", seconds(10), hours(168), &grpc.max_connection_age);
   section.Duration("max_connection_age_grace", seconds(1), hours(1),
                    &grpc.max_connection_age_grace);
@@ -218,7 +250,7 @@ void ReadGrpc(const Reading& reading, ConfigSection* root, Config* config) {
 
 void ReadRestAndAdmin(const Reading& reading, ConfigSection* root, Config* config) {
   ConfigSection rest(reading.errors, root->Mapping("rest"), "rest");
-  ReadCallerAddress(&rest, config->insecure, &config->rest);
+  ReadCallerAddress(&rest, *config, &config->rest);
   rest.RefuseUnknownKeys();
   ConfigSection admin(reading.errors, root->Mapping("admin"), "admin");
   admin.Address("address", &config->admin);
@@ -392,7 +424,22 @@ void ReadSmallSections(const Reading& reading, ConfigSection* root, Config* conf
   log.RefuseUnknownKeys();
 }
 
+void WarnOfOpenAddresses(const ConfigErrors& errors, const ConfigSection& root, Config* config) {
+  const std::string missing = MissingProtection(*config);
+  if (!config->insecure || missing.empty()) return;
+  const auto warn = [&](const char* key, const HostPort& address) {
+    if (IsLoopback(address)) return;
+    config->warnings.push_back(errors.Line(
+        root.PositionOf("insecure"), "insecure",
+        absl::StrCat(key, " ", ToString(address), " is open without ", missing,
+                     ": whoever can connect can do with Semaphore what the API token can")));
+  };
+  warn("grpc.address", config->grpc.address);
+  warn("rest.address", config->rest);
+}
+
 void AddWarnings(const ConfigErrors& errors, const ConfigSection& root, Config* config) {
+  WarnOfOpenAddresses(errors, root, config);
   for (const char* section : {"rest", "metrics"}) {
     if (!root.Has(section)) continue;
     config->warnings.push_back(errors.Line(root.PositionOf(section), section,
@@ -428,6 +475,7 @@ absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& f
   ConfigSection root(&errors, node, "");
   root.Boolean("insecure", &config.insecure);
   ReadOrganizations(reading, &root, &config);
+  ReadTls(reading, &root, &config);
   ReadGrpc(reading, &root, &config);
   ReadRestAndAdmin(reading, &root, &config);
   ReadUpstream(reading, &root, &config);

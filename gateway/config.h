@@ -46,6 +46,14 @@ struct GrpcConfig {
   std::chrono::milliseconds keepalive_min_ping_interval{std::chrono::seconds(30)};
 };
 
+// TLS of the listeners for callers, gRPC and REST alike. Paths of PEM files.
+struct TlsConfig {
+  std::string certificate_file;  // the listener's own certificate, then those that vouch for it
+  std::string key_file;
+  std::string client_ca_file;  // empty: callers are not asked for a certificate
+  bool require_client_certificate = false;
+};
+
 struct UpstreamConfig {
   double requests_per_second = 10;
   int64_t burst = 20;
@@ -99,6 +107,7 @@ struct Config {
   GrpcConfig grpc;
   HostPort rest{"127.0.0.1", 8080};
   HostPort admin{"127.0.0.1", 9464};
+  std::optional<TlsConfig> tls;
   UpstreamConfig upstream;  // per organization
   int64_t cache_max_bytes = 256 << 20;
   Lifetimes cache_lifetimes;
@@ -110,7 +119,8 @@ struct Config {
   LogConfig log;
   bool insecure = false;
 
-  // One line each: what was given and has no effect in this release. To be logged once.
+  // One line each: what was given and has no effect in this release, and what `insecure` leaves
+  // open. To be logged once.
   std::vector<std::string> warnings;
 };
 

@@ -44,6 +44,17 @@ std::string DescribeOrganization(const OrganizationConfig& organization) {
   return out;
 }
 
+std::string DescribeTls(const TlsConfig& tls) {
+  std::string out = absl::StrCat("tls:\n  certificate_file: ", Quoted(tls.certificate_file),
+                                 "\n  key_file: ", Quoted(tls.key_file), "\n");
+  if (!tls.client_ca_file.empty()) {
+    absl::StrAppend(&out, "  client_ca_file: ", Quoted(tls.client_ca_file),
+                    "\n  require_client_certificate: ",
+                    tls.require_client_certificate ? "true" : "false", "\n");
+  }
+  return out;
+}
+
 std::string DescribeUpstream(const UpstreamConfig& upstream) {
   std::string out =
       absl::StrCat("upstream:\n  requests_per_second: ", Number(upstream.requests_per_second),
@@ -113,6 +124,7 @@ std::string DescribeConfig(const Config& config) {
   if (config.rest != Config{}.rest) {
     absl::StrAppend(&out, "rest:\n  address: ", Quoted(ToString(config.rest)), "\n");
   }
+  if (config.tls.has_value()) out += DescribeTls(*config.tls);
   absl::StrAppend(&out, "cache:\n  max_bytes: ", config.cache_max_bytes, "\n",
                   DescribeLifetimes(config.cache_lifetimes));
   out += DescribeUpstream(config.upstream);

@@ -24,6 +24,7 @@
 #include "gateway/authenticator.h"
 #include "gateway/call_log.h"
 #include "gateway/engine.h"
+#include "gateway/inbound_tls.h"
 #include "gateway/memory_store.h"
 #include "gateway/metrics.h"
 #include "gateway/reply_cache.h"
@@ -49,6 +50,9 @@ const std::vector<std::string> kRetryReasons = {"connection", "unavailable", "ra
 // In the order of client::Priority and of client::CircuitBreaker::State.
 const std::vector<std::string> kPriorityWords = {"interactive", "batch", "collector"};
 const std::vector<std::string> kCircuitWords = {"closed", "open", "half_open"};
+
+// How often the files of TLS are looked at. A change is taken at the second look that sees it.
+constexpr absl::Duration kTlsLookInterval = absl::Seconds(1);
 
 // How long calls and fetches that were cut off may take to end: they only close their sockets.
 constexpr absl::Duration kCutOff = absl::Seconds(2);
@@ -126,6 +130,7 @@ struct Gateway::Parts {
 
   absl::Status Start();
   absl::Status StartOrganization(size_t index);
+  absl::Status StartTls();
   absl::Status StartAuthenticator();
   client::UpstreamObserver Observer(size_t organization);
   Metrics::UpstreamState StateOf(size_t organization);
@@ -149,6 +154,7 @@ struct Gateway::Parts {
   std::unique_ptr<MemoryStore> store;
   std::unique_ptr<ReplyCache> cache;
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<InboundTls> tls;  // null: plaintext
   std::unique_ptr<Server> server;
   std::unique_ptr<AdminServer> admin;
   std::atomic<bool> draining = false;
@@ -169,7 +175,10 @@ absl::Status Gateway::Parts::Start() {
   audit_log = std::make_unique<AuditLog>(log, *table);
   metrics->SetAuditSource([this]() -> Metrics::AuditState {
     const Log::AuditStats stats = log.GetAuditStats();
-    return {.written = stats.written, .waiting = stats.waiting, .refused = stats.refused};
+    return {.written = stats.written,
+            .waiting = stats.waiting,
+            .refused = stats.refused,
+            .failed = stats.failed};
   });
   if (absl::Status started = StartAuthenticator(); !started.ok()) return started;
   const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u));
@@ -214,9 +223,12 @@ absl::Status Gateway::Parts::Start() {
 
   auto services = MakeServices(*table, *engine, clock);
   if (!services.ok()) return services.status();
+  if (absl::Status started = StartTls(); !started.ok()) return started;
   absl::StatusOr<std::unique_ptr<Server>> listening = Server::Start(
       config.grpc, config.limits, *std::move(services),
-      [this](const Credentials& credentials) { return engine->CheckCredentials(credentials); });
+      {.check_credentials =
+           [this](const Credentials& credentials) { return engine->CheckCredentials(credentials); },
+       .tls = tls.get()});
   if (!listening.ok()) return listening.status();
   server = *std::move(listening);
 
@@ -230,6 +242,34 @@ absl::Status Gateway::Parts::Start() {
                           .notes = [this] { return Notes(); }});
   if (!admin_started.ok()) return admin_started.status();
   admin = *std::move(admin_started);
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::Parts::StartTls() {
+  if (!config.tls.has_value()) return absl::OkStatus();
+  const auto report = [this](const absl::StatusOr<absl::Time>& expiry) {
+    if (expiry.ok()) {
+      log.Info("tls_certificate_loaded",
+               {{"expiry", absl::FormatTime(*expiry, absl::UTCTimeZone())}});
+    } else {
+      log.Warning("tls_certificate_unusable",
+                  {{"message", std::string(expiry.status().message())}});
+    }
+  };
+  absl::StatusOr<std::unique_ptr<InboundTls>> created =
+      InboundTls::Create(*config.tls, clock, report);
+  if (!created.ok()) {
+    return absl::Status(created.status().code(),
+                        absl::StrCat("TLS towards callers: ", created.status().message()));
+  }
+  tls = *std::move(created);
+  tls->Watch(kTlsLookInterval);
+  metrics->SetTlsSource([this]() -> Metrics::TlsState {
+    const InboundTls::Stats stats = tls->GetStats();
+    return {.certificate_expiry_seconds = absl::ToUnixSeconds(stats.expiry),
+            .reloads = stats.reloads,
+            .refusals = stats.refusals};
+  });
   return absl::OkStatus();
 }
 
@@ -420,6 +460,7 @@ void Gateway::Parts::Stop(absl::Duration grace) {
     for (size_t i = 0; i < organizations.size(); ++i) metrics->SetUpstreamSource(i, nullptr);
     metrics->SetCacheSource(nullptr);
     metrics->SetLogDropsSource(nullptr);
+    metrics->SetTlsSource(nullptr);
     metrics->SetCallersSource(nullptr);
     metrics->SetAuditSource(nullptr);
   });

@@ -130,7 +130,14 @@ int Call(const CommandLine& line) {
   if (line.request_from_stdin) {
     request.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
   }
-  const CallOptions options{line.address, line.organization, line.token_file, line.timeout};
+  const CallOptions options{.address = line.address,
+                            .organization = line.organization,
+                            .token_file = line.token_file,
+                            .tls_ca_file = line.tls_ca_file,
+                            .tls_certificate_file = line.tls_certificate_file,
+                            .tls_key_file = line.tls_key_file,
+                            .tls_server_name = line.tls_server_name,
+                            .timeout = line.timeout};
   return line.command == Command::kHealth
              ? RunHealth(options, std::cout, std::cerr)
              : RunCall(options, line.method, request, std::cout, std::cerr);

@@ -91,6 +91,7 @@ struct Metrics::Families {
   void AddOrganization(const Options& options, const std::string& organization);
   Counter& Replies(size_t organization, size_t route, int http_status);
   std::vector<MetricFamily> CollectUpstream() const;
+  std::vector<MetricFamily> CollectTls() const;
   std::vector<MetricFamily> CollectCallers() const;
 
   struct MethodChildren {
@@ -152,6 +153,7 @@ struct Metrics::Families {
   mutable std::mutex sources_mutex;  // held while a source runs, so that a setter returns after it
   CountSource log_drops;             // guarded by sources_mutex
   CacheSource cache;                 // guarded by sources_mutex
+  TlsSource tls;                     // guarded by sources_mutex
   CallersSource callers_file;        // guarded by sources_mutex
   AuditSource audit;                 // guarded by sources_mutex
 };
@@ -398,6 +400,23 @@ std::vector<MetricFamily> Metrics::Families::CollectUpstream() const {
   return out;
 }
 
+std::vector<MetricFamily> Metrics::Families::CollectTls() const {
+  const std::lock_guard lock(sources_mutex);
+  if (!tls) return {};
+  const TlsState state = tls();
+  std::vector<MetricFamily> out = {
+      Declare("semaphoreci_gateway_tls_certificate_expiry_timestamp_seconds",
+              "When the certificate that callers are shown expires, in Unix time.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_tls_reloads_total",
+              "Changed sets of the files of TLS towards callers, by whether they were taken.",
+              MetricType::Counter)};
+  AddSample(&out[0], {}, static_cast<double>(state.certificate_expiry_seconds));
+  AddSample(&out[1], {{"result", "success"}}, static_cast<double>(state.reloads));
+  AddSample(&out[1], {{"result", "failure"}}, static_cast<double>(state.refusals));
+  return out;
+}
+
 std::vector<MetricFamily> Metrics::Families::CollectCallers() const {
   std::vector<MetricFamily> out = {
       Declare("semaphoreci_gateway_callers", "Callers in force of the callers file.",
@@ -410,7 +429,10 @@ std::vector<MetricFamily> Metrics::Families::CollectCallers() const {
               "Audit lines of changes in hand, or not yet taken by standard error.",
               MetricType::Gauge),
       Declare("semaphoreci_gateway_audit_refusals_total",
-              "Changes refused because their audit line had no room.", MetricType::Counter)};
+              "Changes refused because their audit line had no room.", MetricType::Counter),
+      Declare("semaphoreci_gateway_audit_write_failures_total",
+              "Attempts to write an audit line that standard error refused; each is repeated.",
+              MetricType::Counter)};
   const std::lock_guard lock(sources_mutex);
   if (callers_file) {
     const CallersState state = callers_file();
@@ -422,6 +444,7 @@ std::vector<MetricFamily> Metrics::Families::CollectCallers() const {
     AddSample(&out[2], {}, static_cast<double>(state.written));
     AddSample(&out[3], {}, static_cast<double>(state.waiting));
     AddSample(&out[4], {}, static_cast<double>(state.refused));
+    AddSample(&out[5], {}, static_cast<double>(state.failed));
   }
   std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
   return out;
@@ -530,6 +553,11 @@ void Metrics::SetLogDropsSource(CountSource source) {
   families_->log_drops = std::move(source);
 }
 
+void Metrics::SetTlsSource(TlsSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->tls = std::move(source);
+}
+
 void Metrics::SetCallersSource(CallersSource source) {
   const std::lock_guard lock(families_->sources_mutex);
   families_->callers_file = std::move(source);
@@ -543,6 +571,7 @@ void Metrics::SetAuditSource(AuditSource source) {
 std::string Metrics::Text() const {
   std::vector<MetricFamily> page = families_->registry.Collect();
   for (MetricFamily& family : families_->CollectUpstream()) page.push_back(std::move(family));
+  for (MetricFamily& family : families_->CollectTls()) page.push_back(std::move(family));
   for (MetricFamily& family : families_->CollectCallers()) page.push_back(std::move(family));
   for (MetricFamily& family : CollectProcessMetrics("/proc")) page.push_back(std::move(family));
   std::ostringstream out;

@@ -76,6 +76,13 @@ class Metrics {
     uint64_t refreshes = 0;
   };
   using CacheSource = std::function<CacheState()>;
+
+  struct TlsState {                          // towards callers
+    int64_t certificate_expiry_seconds = 0;  // Unix time
+    uint64_t reloads = 0;
+    uint64_t refusals = 0;  // changed files that were not taken
+  };
+  using TlsSource = std::function<TlsState()>;
   using CountSource = std::function<uint64_t()>;
 
   // The callers file, and the lane of audit lines.
@@ -88,6 +95,7 @@ class Metrics {
     uint64_t written = 0;
     uint64_t waiting = 0;
     uint64_t refused = 0;
+    uint64_t failed = 0;
   };
   using AuditSource = std::function<AuditState()>;
 
@@ -131,6 +139,7 @@ class Metrics {
   void SetUpstreamSource(size_t organization, UpstreamSource source);
   void SetCacheSource(CacheSource source);
   void SetLogDropsSource(CountSource source);
+  void SetTlsSource(TlsSource source);
   void SetCallersSource(CallersSource source);
   void SetAuditSource(AuditSource source);
 

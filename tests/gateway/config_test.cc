@@ -19,6 +19,7 @@ using std::chrono::milliseconds;
 using Environment = std::map<std::string, std::string>;
 
 const char kOrganization[] = "organizations: [{name: acme, token_file: /t}]\n";
+const char kTls[] = "tls: {certificate_file: /c, key_file: /k}\n";
 
 absl::StatusOr<Config> Parse(const std::string& text, const Environment& environment = {}) {
   return ParseConfig(text, "gateway.yaml",
@@ -231,11 +232,44 @@ TEST(Config, CallersFromElsewhereNeedInsecure) {
     SCOPED_TRACE(section);
     const std::string text =
         std::string(kOrganization) + section + ": {address: '0.0.0.0:50052'}\n";
-    ExpectContains(ErrorOf(text), "neither TLS nor authentication");
+    ExpectContains(ErrorOf(text), "missing: tls and auth");
     ExpectContains(ErrorOf(text), "insecure: true");
     EXPECT_TRUE(Parse(text + "insecure: true\n").ok());
     EXPECT_FALSE(Parse(text + "insecure: false\n").ok());
   }
+}
+
+TEST(Config, TlsWithoutIdentityOpensNoDoor) {
+  const std::string text = std::string(kOrganization) + kTls + "grpc: {address: '0.0.0.0:1'}\n";
+  ExpectContains(ErrorOf(text), "missing: auth");
+  EXPECT_TRUE(Parse(text + "insecure: true\n").ok());
+}
+
+TEST(Config, InsecureSaysWhatItLeavesOpen) {
+  const std::string text = std::string(kOrganization) + "insecure: true\n";
+  EXPECT_TRUE(Parse(text)->warnings.empty());
+  const absl::StatusOr<Config> open = Parse(text + "grpc: {address: '0.0.0.0:1'}\n");
+  ASSERT_TRUE(open.ok()) << open.status();
+  ASSERT_EQ(open->warnings.size(), 1u);
+  ExpectContains(open->warnings[0],
+                 "insecure: grpc.address 0.0.0.0:1 is open without tls and auth");
+  const absl::StatusOr<Config> encrypted = Parse(text + kTls + "grpc: {address: '0.0.0.0:1'}\n");
+  ASSERT_TRUE(encrypted.ok()) << encrypted.status();
+  ASSERT_EQ(encrypted->warnings.size(), 1u);
+  ExpectContains(encrypted->warnings[0], "open without auth:");
+}
+
+TEST(Config, TlsNeedsBothFilesOfThePair) {
+  const std::string start = std::string(kOrganization) + "tls: ";
+  ExpectContains(ErrorOf(start + "{certificate_file: /c}\n"),
+                 "tls.key_file: expected both certificate_file and key_file");
+  ExpectContains(ErrorOf(start + "{key_file: /k}\n"),
+                 "tls.certificate_file: expected both certificate_file and key_file");
+  ExpectContains(
+      ErrorOf(start + "{certificate_file: /c, key_file: /k, require_client_certificate: true}\n"),
+      "tls.require_client_certificate: expected tls.client_ca_file beside it");
+  EXPECT_FALSE(Parse(std::string(kOrganization) + "tls: {}\n").ok());
+  EXPECT_FALSE(Parse(std::string(kOrganization) + "tls:\n")->tls.has_value());
 }
 
 TEST(Config, TheAdminPortMayBeOpen) {
@@ -291,6 +325,22 @@ cache: {max_bytes: 1GiB, lifetimes: {terminal: 36h, live: 1500ms, not_found: 0s}
   ExpectContains(description, "    not_found: 0s");
   EXPECT_EQ(again->cache_lifetimes.terminal, absl::Hours(36));
   EXPECT_EQ(again->cache_lifetimes.live, absl::Milliseconds(1500));
+}
+
+TEST(Config, TlsIsDescribedAsItIsRead) {
+  const std::string text = std::string(kOrganization) +
+                           "tls: {certificate_file: c.pem, key_file: /k, client_ca_file: /a, "
+                           "require_client_certificate: true}\n";
+  const absl::StatusOr<Config> config =
+      ParseConfig(text, "/etc/gateway.yaml", [](const std::string&) { return std::nullopt; });
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->tls.has_value());
+  EXPECT_EQ(config->tls->certificate_file, "/etc/c.pem");
+  const absl::StatusOr<Config> again = Parse(DescribeConfig(*config));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(DescribeConfig(*again), DescribeConfig(*config));
+  EXPECT_TRUE(again->tls->require_client_certificate);
+  EXPECT_EQ(again->tls->client_ca_file, "/a");
 }
 
 TEST(Config, LifetimesLeftOutKeepTheirDefaults) {
