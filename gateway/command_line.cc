@@ -106,6 +106,10 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   if (line.command == Command::kCall) {
     const absl::Status filled = FillCall(words, line);
     if (!filled.ok()) return filled;
+  } else if (line.command == Command::kHashToken && !words.empty()) {
+    // Not quoted: it may be the token.
+    return absl::InvalidArgumentError(
+        "hash-token: expected the token on standard input, not as a word");
   } else if (!words.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("unexpected: ", absl::StrJoin(words, " ")));
   }

@@ -169,7 +169,10 @@ absl::Status Gateway::Parts::Start() {
   audit_log = std::make_unique<AuditLog>(log, *table);
   metrics->SetAuditSource([this]() -> Metrics::AuditState {
     const Log::AuditStats stats = log.GetAuditStats();
-    return {.written = stats.written, .waiting = stats.waiting, .refused = stats.refused};
+    return {.written = stats.written,
+            .waiting = stats.waiting,
+            .refused = stats.refused,
+            .failed = stats.failed};
   });
   if (absl::Status started = StartAuthenticator(); !started.ok()) return started;
   const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u));

@@ -410,7 +410,10 @@ std::vector<MetricFamily> Metrics::Families::CollectCallers() const {
               "Audit lines of changes in hand, or not yet taken by standard error.",
               MetricType::Gauge),
       Declare("semaphoreci_gateway_audit_refusals_total",
-              "Changes refused because their audit line had no room.", MetricType::Counter)};
+              "Changes refused because their audit line had no room.", MetricType::Counter),
+      Declare("semaphoreci_gateway_audit_write_failures_total",
+              "Attempts to write an audit line that standard error refused; each is repeated.",
+              MetricType::Counter)};
   const std::lock_guard lock(sources_mutex);
   if (callers_file) {
     const CallersState state = callers_file();
@@ -422,6 +425,7 @@ std::vector<MetricFamily> Metrics::Families::CollectCallers() const {
     AddSample(&out[2], {}, static_cast<double>(state.written));
     AddSample(&out[3], {}, static_cast<double>(state.waiting));
     AddSample(&out[4], {}, static_cast<double>(state.refused));
+    AddSample(&out[5], {}, static_cast<double>(state.failed));
   }
   std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
   return out;

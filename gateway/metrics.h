@@ -88,6 +88,7 @@ class Metrics {
     uint64_t written = 0;
     uint64_t waiting = 0;
     uint64_t refused = 0;
+    uint64_t failed = 0;
   };
   using AuditSource = std::function<AuditState()>;
 
