@@ -81,6 +81,7 @@ class AuditLane {
       blocked_ = taken < line.size();
       torn_ = blocked_ && (torn_ || taken > 0);
       if (blocked_) {
+        failed_.fetch_add(1, std::memory_order_relaxed);
         const std::lock_guard lock(mutex_);
         lines_.push_front(std::move(line));
         break;
@@ -90,13 +91,14 @@ class AuditLane {
     }
   }
 
-  Log::AuditStats Stats() const { return {written_, used_, refused_}; }
+  Log::AuditStats Stats() const { return {written_, used_, refused_, failed_}; }
 
  private:
   const size_t capacity_;
   std::atomic<size_t> used_{0};
   std::atomic<uint64_t> written_{0};
   std::atomic<uint64_t> refused_{0};
+  std::atomic<uint64_t> failed_{0};
   std::atomic<bool> blocked_{false};
   bool torn_ = false;  // of the writer alone: a part of a line was taken
   std::mutex mutex_;   // of the next

@@ -81,6 +81,7 @@ class Log {
     uint64_t written = 0;
     uint64_t waiting = 0;  // promised, or not yet taken by the sink
     uint64_t refused = 0;  // promises not made because the lane was full
+    uint64_t failed = 0;   // attempts to write that standard error refused
   };
 
   // `clock` outlives the log. An empty sink is standard error.

@@ -38,6 +38,23 @@ void ExpectContains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << "in: " << text << "\nmissing: " << part;
 }
 
+TEST(Config, AnAuthSectionNamesItsFileOrIsRefused) {
+  const std::string start = kOrganization;
+  const absl::StatusOr<Config> config = Parse(start + "auth: {callers_file: callers.yaml}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->auth.has_value());
+  EXPECT_EQ(config->auth->callers_file, "callers.yaml");
+  const absl::StatusOr<Config> again = Parse(DescribeConfig(*config));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->auth->callers_file, "callers.yaml");
+  EXPECT_FALSE(Parse(start)->auth.has_value());
+  for (const char* wrong : {"auth:\n", "auth: {}\n", "auth: {callers_file: }\n", "auth: none\n",
+                            "auth: {caller_file: x}\n", "auth: [callers_file]\n"}) {
+    SCOPED_TRACE(wrong);
+    EXPECT_FALSE(Parse(start + wrong).ok());
+  }
+}
+
 size_t LinesIn(const std::string& text) {
   return text.empty() ? 0 : 1 + static_cast<size_t>(std::count(text.begin(), text.end(), '\n'));
 }
