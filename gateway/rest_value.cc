@@ -60,9 +60,9 @@ std::optional<Integer> ParseInteger(std::string_view text) {
   if (negative_unsigned) return Integer{0};
   if (const std::optional<Integer> number = Whole<Integer>(text)) return number;
   if (text.find_first_of(".eE") == std::string_view::npos) return std::nullopt;
-  constexpr double kExact = 9007199254740992.0;  // 2^53
+  constexpr double kExact = 9007199254740992.0;  // 2^53; it may already stand for 2^53 + 1
   const std::optional<double> number = Whole<double>(text);
-  if (!number || std::trunc(*number) != *number || std::abs(*number) > kExact) return std::nullopt;
+  if (!number || std::trunc(*number) != *number || std::abs(*number) >= kExact) return std::nullopt;
   const auto whole = static_cast<int64_t>(*number);
   if (std::is_unsigned_v<Integer> && whole < 0) return std::nullopt;
   const auto narrow = static_cast<Integer>(whole);
