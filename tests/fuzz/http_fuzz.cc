@@ -132,7 +132,7 @@ std::optional<size_t> Number(std::string_view digits, int base) {
 }
 
 bool IsToken(std::string_view text) {
-  constexpr std::string_view kPunctuation = "!#$%&'*+-.^_`|~";
+  static constexpr std::string_view kPunctuation = "!#$%&'*+-.^_`|~";
   return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
     return absl::ascii_isalnum(static_cast<unsigned char>(c)) ||
            kPunctuation.find(c) != std::string_view::npos;
