@@ -1,12 +1,13 @@
-// HTTP/1.1 requests out of a stream of bytes, for the REST listener: Beast's parser behind a check
-// that refuses everything about whose meaning two programs could differ (RFC 9112, section 11.2):
-// two lengths, bare line ends, folded lines. Pure: no sockets and no time.
+// HTTP/1.1 requests out of a stream of bytes, for the REST listener: Beast's parser for heads
+// behind a check that refuses everything about whose meaning two programs could differ (RFC 9112,
+// section 11.2): two lengths, bare line ends, folded lines. Bodies are framed here and not by
+// Beast, whose verdict on chunks and trailers depends on how the bytes happen to arrive. Pure: no
+// sockets and no time.
 #ifndef SEMAPHORE_GATEWAY_HTTP_REQUEST_READER_H_
 #define SEMAPHORE_GATEWAY_HTTP_REQUEST_READER_H_
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,7 +24,7 @@ struct HttpLimits {
 
 struct HttpRequest {
   std::string verb;
-  std::string target;
+  std::string target;  // of "GET http://host/path" the path and the query
   std::vector<std::pair<std::string, std::string>> fields;  // names in lower case, as they came
   std::string body;
   bool keep_alive = true;
@@ -41,7 +42,6 @@ struct HttpRefusal {
 class HttpRequestReader {
  public:
   explicit HttpRequestReader(const HttpLimits& limits);
-  ~HttpRequestReader();
   HttpRequestReader(const HttpRequestReader&) = delete;
   HttpRequestReader& operator=(const HttpRequestReader&) = delete;
 
@@ -51,7 +51,7 @@ class HttpRequestReader {
   // taken as a whole or not at all. After kDone the reader is at the next request.
   State Feed(std::string_view bytes, size_t& consumed);
 
-  HttpRequest TakeRequest();            // after kDone
+  HttpRequest TakeRequest();           // after kDone
   const HttpRefusal& refusal() const;  // after kRefused
 
   // In the middle of a body; how many bytes it is known to need, if it said so.
@@ -61,16 +61,29 @@ class HttpRequestReader {
   bool TakeExpectation();
 
  private:
-  struct Parser;  // keeps Beast out of this header
+  // What comes next of a request.
+  enum class Part { kHead, kLength, kChunkSize, kChunkData, kChunkEnd, kTrailers };
+
+  struct Head;  // keeps Beast out of this header
 
   State FeedHead(std::string_view bytes, size_t& consumed);
+  State TakeHead(const Head& head);
+  State TakeFraming();
   State FeedBody(std::string_view bytes, size_t& consumed);
+  // Each takes a piece of `rest`, or nothing when it is not whole.
+  State TakeData(std::string_view rest, size_t& used, Part next);
+  State TakeChunkSize(std::string_view rest, size_t& used);
+  State TakeChunkEnd(std::string_view rest, size_t& used);
+  State TakeTrailer(std::string_view rest, size_t& used);
+  State BodyTooLong();
   State Refuse(int status, std::string message);
-  State TakeHead();
 
   const HttpLimits limits_;
-  std::unique_ptr<Parser> parser_;  // null between requests
+  Part part_ = Part::kHead;
   HttpRequest request_;
+  std::optional<uint64_t> length_;  // as the head said it
+  uint64_t left_ = 0;               // of the body, or of a chunk
+  size_t trailer_bytes_ = 0;
   HttpRefusal refusal_;
   bool expectation_ = false;
 };

@@ -101,7 +101,8 @@ TEST(HttpRequestReader, RefusesWhatTwoProgramsCouldReadDifferently) {
     std::string bytes;
     int status;
   } rows[] = {
-      {"both lengths", post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+      {"both lengths", post + "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+       400},
       {"both, the other way round",
        post + "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", 400},
       {"two equal lengths", post + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400},
@@ -114,7 +115,8 @@ TEST(HttpRequestReader, RefusesWhatTwoProgramsCouldReadDifferently) {
       {"an unknown coding", post + "Transfer-Encoding: gzip\r\n\r\n", 501},
       {"chunked twice", post + "Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 501},
       {"a coding before chunked", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501},
-      {"two codings", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+      {"two codings", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+       400},
       {"a coding in HTTP/1.0", "POST /v1/a HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
        400},
       {"a folded line", Get("X-A: b\r\n c\r\n"), 400},
@@ -128,12 +130,27 @@ TEST(HttpRequestReader, RefusesWhatTwoProgramsCouldReadDifferently) {
       {"a field without a colon", Get("X-A\r\n"), 400},
       {"no host", "GET /v1/a HTTP/1.1\r\n\r\n", 400},
       {"two hosts", Get("Host: b\r\n"), 400},
+      {"a host with a user", "GET /v1/a HTTP/1.1\r\nHost: u@a\r\n\r\n", 400},
+      {"a list of hosts", "GET /v1/a HTTP/1.1\r\nHost: a, b\r\n\r\n", 400},
       {"another version", "GET /v1/a HTTP/3.0\r\nHost: a\r\n\r\n", 505},
       {"no version", "GET /v1/a\r\nHost: a\r\n\r\n", 400},
       {"no request at all", "\x16\x03\x01\x02\x00 hello\r\n\r\n", 400},
       {"a chunk of no size", post + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n\r\n", 400},
       {"a chunk of huge size",
        post + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n\r\n", 400},
+      {"a chunk size with a prefix",
+       post + "Transfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n", 400},
+      {"a chunk size after a space",
+       post + "Transfer-Encoding: chunked\r\n\r\n 1\r\na\r\n0\r\n\r\n", 400},
+      {"two chunk sizes", post + "Transfer-Encoding: chunked\r\n\r\n1 1\r\na\r\n0\r\n\r\n", 400},
+      {"a bare LF after a chunk size", post + "Transfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n",
+       400},
+      {"a bare LF in an extension",
+       post + "Transfer-Encoding: chunked\r\n\r\n1;a\nb\r\na\r\n0\r\n\r\n", 400},
+      {"a chunk longer than it says",
+       post + "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n", 400},
+      {"a folded trailer", post + "Transfer-Encoding: chunked\r\n\r\n0\r\nX-A: b\r\n c\r\n\r\n",
+       400},
       {"an expectation", post + "Expect: 200-ok\r\nContent-Length: 1\r\n\r\n", 417},
   };
   for (const auto& row : rows) {
@@ -161,17 +178,40 @@ TEST(HttpRequestReader, BoundsHeadTargetAndBody) {
   std::string chunks = post + "Transfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 11; ++i) chunks += "a\r\n0123456789\r\n";
   EXPECT_EQ(Read(chunks, SIZE_MAX, limits).refused, 413);
+  // Trailers, in one piece and in many.
+  const std::string trailers =
+      post + "Transfer-Encoding: chunked\r\n\r\n0\r\nX-A: " + std::string(1000, 'a') + "\r\n\r\n";
+  EXPECT_EQ(Read(trailers, SIZE_MAX, limits).refused, 431);
+  EXPECT_EQ(Read(trailers, 1, limits).refused, 431);
   // An endless extension of a chunk.
-  EXPECT_NE(Read(post + "Transfer-Encoding: chunked\r\n\r\n1;" + std::string(5000, 'a'), 100, limits)
-                .refused,
-            0);
+  EXPECT_NE(
+      Read(post + "Transfer-Encoding: chunked\r\n\r\n1;" + std::string(5000, 'a'), 100, limits)
+          .refused,
+      0);
 }
 
 TEST(HttpRequestReader, LastsAsLongAsTheClientWants) {
   EXPECT_FALSE(Read(Get("Connection: close\r\n")).requests[0].keep_alive);
   EXPECT_FALSE(Read("GET /v1/a HTTP/1.0\r\n\r\n").requests[0].keep_alive);
-  EXPECT_TRUE(
-      Read("GET /v1/a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").requests[0].keep_alive);
+  // It would have to be told that it may.
+  EXPECT_FALSE(Read("GET /v1/a HTTP/1.0\r\nConnection: keep-alive\r\n\r\n").requests[0].keep_alive);
+}
+
+TEST(HttpRequestReader, TakesTheTargetThatProxiesAreAskedWith) {
+  const struct {
+    const char* sent;
+    const char* target;
+  } rows[] = {{"http://a/v1/projects?pageSize=1", "/v1/projects?pageSize=1"},
+              {"HTTPS://a:80/v1", "/v1"},
+              {"http://a", "/"},
+              {"http://a?b=/c", "/?b=/c"},
+              {"//a/v1", "//a/v1"},
+              {"*", "*"}};
+  for (const auto& row : rows) {
+    const Outcome read = Read(absl::StrCat("GET ", row.sent, " HTTP/1.1\r\nHost: a\r\n\r\n"));
+    ASSERT_EQ(read.requests.size(), 1u) << row.sent;
+    EXPECT_EQ(read.requests[0].target, row.target);
+  }
 }
 
 TEST(HttpRequestReader, TellsOnceThatTheClientWaitsToSendItsBody) {
