@@ -31,6 +31,8 @@ enum class Reason {
   kUpstreamResponseTooLarge,
   kUpstreamCircuitOpen,
   kUpstreamBudgetExhausted,
+  kCallerUnauthenticated,
+  kCallerForbidden,
   kCallerQuotaExhausted,
   kGatewayOverloaded,
   kDeadline,

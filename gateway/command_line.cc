@@ -17,9 +17,10 @@ namespace options = boost::program_options;
 
 const std::map<std::string, Command>& Commands() {
   static const auto* commands = new std::map<std::string, Command>{
-      {"serve", Command::kServe},     {"check-config", Command::kCheckConfig},
-      {"call", Command::kCall},       {"health", Command::kHealth},
-      {"version", Command::kVersion}, {"help", Command::kHelp}};
+      {"serve", Command::kServe},         {"check-config", Command::kCheckConfig},
+      {"call", Command::kCall},           {"health", Command::kHealth},
+      {"version", Command::kVersion},     {"help", Command::kHelp},
+      {"hash-token", Command::kHashToken}};
   return *commands;
 }
 
@@ -35,6 +36,8 @@ std::vector<std::string> OptionsOf(Command command) {
     case Command::kHealth:
       return {"address",  "token-file", "timeout",        "tls-ca",
               "tls-cert", "tls-key",    "tls-server-name"};
+    case Command::kHashToken:
+      return {"new"};
     default:
       return {};
   }
@@ -75,7 +78,7 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
       "token-file", options::value<std::string>())("timeout", options::value<std::string>())(
       "tls-ca", options::value<std::string>())("tls-cert", options::value<std::string>())(
       "tls-key", options::value<std::string>())("tls-server-name", options::value<std::string>())(
-      "help,h", "")("version", "")("words", options::value<std::vector<std::string>>());
+      "help,h", "")("version", "")("new", "")("words", options::value<std::vector<std::string>>());
   options::positional_options_description positional;
   positional.add("words", -1);
   options::variables_map values;
@@ -120,6 +123,7 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   line.tls_key_file = text("tls-key");
   line.tls_server_name = text("tls-server-name");
   if (absl::Status tls = CheckTls(line); !tls.ok()) return tls;
+  line.make_token = values.count("new") > 0;
   if (values.count("timeout") > 0 && (!absl::ParseDuration(text("timeout"), &line.timeout) ||
                                       line.timeout <= absl::ZeroDuration())) {
     return absl::InvalidArgumentError("--timeout: expected a time such as 500ms or 10s");
@@ -129,6 +133,10 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   if (line.command == Command::kCall) {
     const absl::Status filled = FillCall(words, line);
     if (!filled.ok()) return filled;
+  } else if (line.command == Command::kHashToken && !words.empty()) {
+    // Not quoted: it may be the token.
+    return absl::InvalidArgumentError(
+        "hash-token: expected the token on standard input, not as a word");
   } else if (!words.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("unexpected: ", absl::StrJoin(words, " ")));
   }
@@ -151,6 +159,7 @@ std::string Usage() {
        semaphore-gateway call [--address HOST:PORT] [--organization NAME] [--token-file FILE] [--timeout 60s]
                               [TLS] METHOD [JSON | -]
        semaphore-gateway health [--address HOST:PORT] [--token-file FILE] [--timeout 5s] [TLS]
+       semaphore-gateway hash-token [--new]
        semaphore-gateway version
 
 serve         run the gateway (the default). Without a file, SEMAPHORE_ORGANIZATION and SEMAPHORE_API_TOKEN are enough.
@@ -159,6 +168,8 @@ call          make one call to a running gateway, for example
                 semaphore-gateway call PipelineService.GetPipeline '{"pipelineId": "…"}'
               and print the reply as JSON; "-" reads the request from standard input.
 health        exit status 0 when the gateway there is serving.
+hash-token    read a caller's token from the first line of standard input and print its entry for the callers file;
+              --new makes a token and prints it first.
 
 --token-file  a file with the caller's own token. It is sent over TLS, or to this machine.
 TLS is --tls-ca FILE [--tls-cert FILE [--tls-key FILE]] [--tls-server-name NAME]: the authorities to trust (the

@@ -10,7 +10,7 @@
 
 namespace semaphore::gateway {
 
-enum class Command { kServe, kCheckConfig, kCall, kHealth, kVersion, kHelp };
+enum class Command { kServe, kCheckConfig, kCall, kHealth, kVersion, kHelp, kHashToken };
 
 struct CommandLine {
   Command command = Command::kServe;
@@ -26,6 +26,7 @@ struct CommandLine {
   std::string method;   // call
   std::string request;  // call; "" when it is to be read from standard input ("-") or is empty
   bool request_from_stdin = false;
+  bool make_token = false;  // hash-token --new
 };
 
 // INVALID_ARGUMENT says what is wrong with which word.

@@ -213,7 +213,7 @@ void ReadTls(const Reading& reading, ConfigSection* root, Config* config) {
   config->tls = std::move(tls);
 }
 
-bool KnowsCallers(const Config&) { return false; }
+bool KnowsCallers(const Config& config) { return config.auth.has_value(); }
 
 // The sections without which only this machine may reach a listener; empty when both are there.
 std::string MissingProtection(const Config& config) {
@@ -355,6 +355,25 @@ void ReadCallers(const Reading& reading, ConfigSection* root, Config* config) {
   section.RefuseUnknownKeys();
 }
 
+// A section without its file must not leave the door open.
+void ReadAuth(const Reading& reading, ConfigSection* root, Config* config) {
+  const ConfigNode* node = root->Mapping("auth");
+  if (node == nullptr) {
+    if (root->IsNull("auth")) {
+      root->Error("auth", "expected callers_file in it (without the section everybody may call)");
+    }
+    return;
+  }
+  AuthConfig auth;
+  ConfigSection section(reading.errors, node, "auth");
+  if (!section.Has("callers_file")) {
+    section.Error("callers_file", "expected the path of the callers file");
+  }
+  ReadPath(reading, &section, "callers_file", &auth.callers_file);
+  section.RefuseUnknownKeys();
+  config->auth = std::move(auth);
+}
+
 void ReadLimits(const Reading& reading, ConfigSection* root, Config* config) {
   LimitsConfig& limits = config->limits;
   ConfigSection section(reading.errors, root->Mapping("limits"), "limits");
@@ -457,6 +476,7 @@ absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& f
   root.Boolean("insecure", &config.insecure);
   ReadOrganizations(reading, &root, &config);
   ReadTls(reading, &root, &config);
+  ReadAuth(reading, &root, &config);
   ReadGrpc(reading, &root, &config);
   ReadRestAndAdmin(reading, &root, &config);
   ReadUpstream(reading, &root, &config);

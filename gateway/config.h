@@ -70,6 +70,10 @@ struct CallersConfig {
   int64_t burst = 200;
 };
 
+struct AuthConfig {
+  std::string callers_file;  // who may call, and what each may do
+};
+
 struct LimitsConfig {
   std::chrono::milliseconds default_deadline{std::chrono::seconds(60)};
   std::chrono::milliseconds max_deadline{std::chrono::minutes(10)};
@@ -109,6 +113,7 @@ struct Config {
   Lifetimes cache_lifetimes;
   std::optional<MetricsConfig> metrics;
   CallersConfig callers;
+  std::optional<AuthConfig> auth;  // nothing: callers are anonymous and may do everything
   LimitsConfig limits;
   std::chrono::milliseconds shutdown_grace{std::chrono::seconds(20)};
   LogConfig log;

@@ -131,6 +131,9 @@ std::string DescribeConfig(const Config& config) {
   if (config.metrics.has_value()) out += DescribeMetrics(*config.metrics);
   absl::StrAppend(&out, "callers:\n  requests_per_second: ", config.callers.requests_per_second,
                   "\n  burst: ", config.callers.burst, "\n");
+  if (config.auth.has_value()) {
+    absl::StrAppend(&out, "auth:\n  callers_file: ", Quoted(config.auth->callers_file), "\n");
+  }
   const LimitsConfig& limits = config.limits;
   absl::StrAppend(&out, "limits:\n  default_deadline: ", FormatDuration(limits.default_deadline),
                   "\n  max_deadline: ", FormatDuration(limits.max_deadline),

@@ -20,6 +20,8 @@
 #include "client/method_table.h"
 #include "client/upstream.h"
 #include "gateway/admin_server.h"
+#include "gateway/audit_log.h"
+#include "gateway/authenticator.h"
 #include "gateway/call_log.h"
 #include "gateway/engine.h"
 #include "gateway/inbound_tls.h"
@@ -75,6 +77,7 @@ Metrics::Options MetricsOptions(const client::MethodTable& table, const Config& 
   options.priorities = kPriorityWords;
   options.circuit_states = kCircuitWords;
   options.build_info = {{"version", kVersion}};
+  options.caller_refusals = CallerRefusalWords();
   return options;
 }
 
@@ -128,6 +131,7 @@ struct Gateway::Parts {
   absl::Status Start();
   absl::Status StartOrganization(size_t index);
   absl::Status StartTls();
+  absl::Status StartAuthenticator();
   client::UpstreamObserver Observer(size_t organization);
   Metrics::UpstreamState StateOf(size_t organization);
   std::vector<std::string> NotReadyBecause();
@@ -140,6 +144,8 @@ struct Gateway::Parts {
   std::unique_ptr<client::MethodTable> table;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<CallLog> call_log;
+  std::unique_ptr<AuditLog> audit_log;
+  std::unique_ptr<Authenticator> authenticator;  // null: callers are anonymous
   // Destroyed after everything that posts to them, but stopped before.
   std::unique_ptr<IoThreads> upstream_io;
   std::unique_ptr<IoThreads> admin_io;
@@ -166,6 +172,15 @@ absl::Status Gateway::Parts::Start() {
       CallSampler::Options{
           .slow_call = config.log.slow_call,
           .sampled_calls_per_second = static_cast<uint32_t>(config.log.sampled_calls_per_second)});
+  audit_log = std::make_unique<AuditLog>(log, *table);
+  metrics->SetAuditSource([this]() -> Metrics::AuditState {
+    const Log::AuditStats stats = log.GetAuditStats();
+    return {.written = stats.written,
+            .waiting = stats.waiting,
+            .refused = stats.refused,
+            .failed = stats.failed};
+  });
+  if (absl::Status started = StartAuthenticator(); !started.ok()) return started;
   const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u));
   upstream_io = std::make_unique<IoThreads>(threads);
   admin_io = std::make_unique<IoThreads>(1);
@@ -188,8 +203,7 @@ absl::Status Gateway::Parts::Start() {
       .max_concurrent_calls = config.limits.max_concurrent_calls,
       .max_queued_bytes = config.limits.max_queued_bytes,
       .callers = {.requests_per_second = config.callers.requests_per_second,
-                  .burst = static_cast<int>(config.callers.burst)},
-      .certificate_names = config.tls.has_value() && !config.tls->client_ca_file.empty()};
+                  .burst = static_cast<int>(config.callers.burst)}};
   store = std::make_unique<MemoryStore>(
       MemoryStore::Options{.max_bytes = static_cast<size_t>(config.cache_max_bytes)});
   cache = std::make_unique<ReplyCache>(ReplyCache::Options{.lifetimes = config.cache_lifetimes},
@@ -205,14 +219,16 @@ absl::Status Gateway::Parts::Start() {
             .refreshes = fetched.refreshes};
   });
   engine = std::make_unique<Engine>(options, upstream_io->context().get_executor(), rows, *cache,
-                                    clock, *metrics, *call_log);
+                                    clock, *metrics, *call_log, *audit_log, authenticator.get());
 
   auto services = MakeServices(*table, *engine, clock);
   if (!services.ok()) return services.status();
-  const absl::Status locked = StartTls();
-  if (!locked.ok()) return locked;
-  absl::StatusOr<std::unique_ptr<Server>> listening =
-      Server::Start(config.grpc, config.limits, *std::move(services), tls.get());
+  if (absl::Status started = StartTls(); !started.ok()) return started;
+  absl::StatusOr<std::unique_ptr<Server>> listening = Server::Start(
+      config.grpc, config.limits, *std::move(services),
+      {.check_credentials =
+           [this](const Credentials& credentials) { return engine->CheckCredentials(credentials); },
+       .tls = tls.get()});
   if (!listening.ok()) return listening.status();
   server = *std::move(listening);
 
@@ -253,6 +269,35 @@ absl::Status Gateway::Parts::StartTls() {
     return {.certificate_expiry_seconds = absl::ToUnixSeconds(stats.expiry),
             .reloads = stats.reloads,
             .refusals = stats.refusals};
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::Parts::StartAuthenticator() {
+  if (!config.auth.has_value()) return absl::OkStatus();
+  Authenticator::Options options;
+  options.callers_file = config.auth->callers_file;
+  options.scope.methods = table.get();
+  for (const OrganizationConfig& organization : config.organizations) {
+    options.scope.organizations.push_back(organization.name);
+  }
+  options.slot_of = [this](const std::string& name) { return metrics->CallerSlot(name); };
+  options.listener = [this](const absl::Status& status, Authenticator::State state) {
+    if (status.ok()) {
+      log.Info("callers_loaded", {{"callers", state.callers}});
+    } else {
+      log.Warning("callers_unusable", {{"message", std::string(status.message())}});
+    }
+  };
+  absl::StatusOr<std::unique_ptr<Authenticator>> opened =
+      Authenticator::Open(std::move(options), clock);
+  if (!opened.ok()) return opened.status();
+  authenticator = *std::move(opened);
+  authenticator->Watch();
+  log.Info("callers_loaded", {{"callers", authenticator->GetState().callers}});
+  metrics->SetCallersSource([this]() -> Metrics::CallersState {
+    const Authenticator::State state = authenticator->GetState();
+    return {.callers = state.callers, .file_usable = state.usable};
   });
   return absl::OkStatus();
 }
@@ -416,6 +461,8 @@ void Gateway::Parts::Stop(absl::Duration grace) {
     metrics->SetCacheSource(nullptr);
     metrics->SetLogDropsSource(nullptr);
     metrics->SetTlsSource(nullptr);
+    metrics->SetCallersSource(nullptr);
+    metrics->SetAuditSource(nullptr);
   });
 }
 

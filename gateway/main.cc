@@ -6,16 +6,21 @@
 #include <csignal>
 #include <iostream>
 #include <iterator>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "client/clock.h"
+#include "client/method_table.h"
+#include "gateway/authenticator.h"
 #include "gateway/call_command.h"
 #include "gateway/command_line.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
+#include "gateway/hash_token_command.h"
 #include "gateway/log.h"
 #include "gateway/version.h"
 
@@ -85,15 +90,38 @@ int Serve(const CommandLine& line) {
   return 0;
 }
 
+// As the start does it: the callers file must be usable.
+absl::Status CheckCallersFile(const Config& config, const client::Clock& clock) {
+  if (!config.auth.has_value()) return absl::OkStatus();
+  const absl::StatusOr<std::unique_ptr<client::MethodTable>> methods = client::MethodTable::Build();
+  if (!methods.ok()) return methods.status();
+  Authenticator::Options options;
+  options.callers_file = config.auth->callers_file;
+  options.scope.methods = methods->get();
+  for (const OrganizationConfig& organization : config.organizations) {
+    options.scope.organizations.push_back(organization.name);
+  }
+  return Authenticator::Open(std::move(options), clock).status();
+}
+
 int CheckConfig(const CommandLine& line) {
   const absl::StatusOr<Config> config = LoadConfig(line.config_file);
   if (!config.ok()) {
     std::cerr << config.status().message() << '\n';
     return 2;
   }
+  if (const absl::Status callers = CheckCallersFile(*config, client::SystemClock());
+      !callers.ok()) {
+    std::cerr << callers.message() << '\n';
+    return 2;
+  }
   for (const std::string& warning : config->warnings) std::cerr << "warning: " << warning << '\n';
   std::cout << DescribeConfig(*config);
   return 0;
+}
+
+int HashCallerToken(const CommandLine& line) {
+  return RunHashToken(line.make_token, std::cin, std::cout, std::cerr);
 }
 
 int Call(const CommandLine& line) {
@@ -129,6 +157,8 @@ int Main(const std::vector<std::string>& arguments) {
     case Command::kCall:
     case Command::kHealth:
       return Call(*line);
+    case Command::kHashToken:
+      return HashCallerToken(*line);
     case Command::kVersion:
       std::cout << "semaphore-gateway " << kVersion << '\n';
       return 0;

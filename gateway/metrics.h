@@ -42,6 +42,7 @@ class Metrics {
     std::vector<std::string> priorities;  // classes of callers, in the order of client::Priority
     std::vector<std::string> circuit_states;        // in the order of client::CircuitBreaker::State
     std::map<std::string, std::string> build_info;  // labels: version, revision, …
+    std::vector<std::string> caller_refusals;       // in the order of CallerRefusal
   };
 
   // The state of one organization's upstream side when asked. Counters only ever grow.
@@ -84,6 +85,24 @@ class Metrics {
   using TlsSource = std::function<TlsState()>;
   using CountSource = std::function<uint64_t()>;
 
+  // The callers file, and the lane of audit lines.
+  struct CallersState {
+    uint64_t callers = 0;  // in force
+    bool file_usable = true;
+  };
+  using CallersSource = std::function<CallersState()>;
+  struct AuditState {
+    uint64_t written = 0;
+    uint64_t waiting = 0;
+    uint64_t refused = 0;
+    uint64_t failed = 0;
+  };
+  using AuditSource = std::function<AuditState()>;
+
+  // Callers with a label of their own over the life of the process; later ones are "other".
+  static constexpr size_t kMaxNamedCallers = 200;
+  static constexpr size_t kAnonymousCaller = 0;
+
   explicit Metrics(const Options& options);
   ~Metrics();
   Metrics(const Metrics&) = delete;
@@ -103,6 +122,11 @@ class Metrics {
   void BudgetWaited(size_t organization, size_t priority, std::chrono::nanoseconds duration);
   void CallerQuotaExhausted();
 
+  // The place of a caller's name, for CallerAnswered; the same for the same name.
+  size_t CallerSlot(const std::string& name);
+  void CallerAnswered(size_t slot);
+  void CallerRefused(size_t reason);
+
   // `how` as in the x-cache metadata; calls in which the cache had no part count nothing.
   void CacheAnswered(size_t method, std::string_view how);
 
@@ -116,6 +140,8 @@ class Metrics {
   void SetCacheSource(CacheSource source);
   void SetLogDropsSource(CountSource source);
   void SetTlsSource(TlsSource source);
+  void SetCallersSource(CallersSource source);
+  void SetAuditSource(AuditSource source);
 
   // The page in text format 0.0.4. Takes milliseconds and no lock that a call waits for.
   std::string Text() const;

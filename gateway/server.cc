@@ -41,15 +41,15 @@ void SetLifetimes(const GrpcConfig& config, grpc::ServerBuilder& builder) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const GrpcConfig& config, const LimitsConfig& limits,
-    std::vector<std::unique_ptr<grpc::Service>> services, const InboundTls* tls) {
+    std::vector<std::unique_ptr<grpc::Service>> services, ServerAccess access) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  std::unique_ptr<Server> server(new Server);
+  std::unique_ptr<Server> server(new Server(std::move(access.check_credentials)));
   server->services_ = std::move(services);
   grpc::ServerBuilder builder;
   int port = 0;
-  server->credentials_ =
-      tls == nullptr ? grpc::InsecureServerCredentials() : MakeServerCredentials(*tls);
+  server->credentials_ = access.tls == nullptr ? grpc::InsecureServerCredentials()
+                                               : MakeServerCredentials(*access.tls);
   builder.AddListeningPort(ToString(config.address), server->credentials_, &port);
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits.max_message_bytes));
   SetLifetimes(config, builder);

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -20,13 +21,18 @@
 
 namespace semaphore::gateway {
 
+// Who gets in.
+struct ServerAccess {
+  UnknownMethodService::CheckCredentials check_credentials;
+  const InboundTls* tls = nullptr;  // outlives the server; null: plaintext
+};
+
 class Server {
  public:
-  // Listens when it returns. UNAVAILABLE when the address cannot be used. `tls` outlives the
-  // server; null: plaintext.
+  // Listens when it returns. UNAVAILABLE when the address cannot be used.
   static absl::StatusOr<std::unique_ptr<Server>> Start(
       const GrpcConfig& grpc, const LimitsConfig& limits,
-      std::vector<std::unique_ptr<grpc::Service>> services, const InboundTls* tls);
+      std::vector<std::unique_ptr<grpc::Service>> services, ServerAccess access);
 
   ~Server();
   Server(const Server&) = delete;
@@ -42,7 +48,8 @@ class Server {
   void Shutdown(absl::Duration grace);
 
  private:
-  Server() = default;
+  explicit Server(UnknownMethodService::CheckCredentials check_credentials)
+      : unknown_method_(std::move(check_credentials)) {}
 
   std::vector<std::unique_ptr<grpc::Service>> services_;
   UnknownMethodService unknown_method_;

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "gateway/certificate_names.h"
+#include "gateway/service_credentials.h"
 #include "gateway/status.h"
 #include "semaphore/v1/agent.grpc.pb.h"
 #include "semaphore/v1/agent_type.grpc.pb.h"
@@ -55,22 +55,6 @@ std::vector<std::string> All(const CallbackServerContext& context, const char* k
   for (auto entry = begin; entry != end; ++entry)
     values.emplace_back(entry->second.data(), entry->second.size());
   return values;
-}
-
-// What the connection's certificate calls its peer; gRPC has verified it or ended the handshake.
-std::vector<std::string> CertificateNames(const CallbackServerContext& context) {
-  std::vector<std::string> names;
-  const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
-  if (auth == nullptr || !auth->IsPeerAuthenticated()) return names;
-  const auto add = [&](const char* property, std::string (*name_of)(std::string_view)) {
-    for (const grpc::string_ref& value : auth->FindPropertyValues(property)) {
-      std::string name = name_of({value.data(), value.size()});
-      if (!name.empty() && names.size() < kMaxCertificateNames) names.push_back(std::move(name));
-    }
-  };
-  add(GRPC_PEER_DNS_PROPERTY_NAME, &DnsCallerName);
-  add(GRPC_PEER_URI_PROPERTY_NAME, &SpiffeCallerName);
-  return names;
 }
 
 // gRPC's deadline is on the wall clock; ours must not jump with it, so only the time left is taken
@@ -154,10 +138,8 @@ class Front {
     call.priority = First(*context, "x-priority");
     call.traceparent = First(*context, "traceparent");
     call.request_id = First(*context, "x-request-id");
-    if (engine_.wants_certificate_names()) {
-      call.credentials.certificate_names = CertificateNames(*context);
-    }
     call.peer_source = [context] { return context->peer(); };
+    if (engine_.authenticates()) call.credentials = CredentialsOf(*context);
     call.started = clock_.Now();
     Engine::Prepared prepared;
     if (const std::optional<Answer> answer = engine_.AnswerNow(call, prepared)) {

@@ -34,6 +34,18 @@ TEST(CommandLineTest, ReadsACallWithItsOptionsInAnyOrder) {
   EXPECT_EQ(line.timeout, absl::Milliseconds(1500));
 }
 
+TEST(CommandLineTest, ATokenToHashIsNeverTakenFromTheCommandLineNorShown) {
+  EXPECT_FALSE(Parse({"hash-token"}).make_token);
+  EXPECT_EQ(Parse({"hash-token", "--new"}).command, Command::kHashToken);
+  EXPECT_TRUE(Parse({"hash-token", "--new"}).make_token);
+  const auto refused = ParseCommandLine({"hash-token", "SECRET"});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.status().message()),
+              testing::AllOf(testing::HasSubstr("standard input"),
+                             testing::Not(testing::HasSubstr("SECRET"))));
+  EXPECT_FALSE(ParseCommandLine({"serve", "--new"}).ok());
+}
+
 TEST(CommandLineTest, TakesTheRequestFromStandardInputForADash) {
   const CommandLine line = Parse({"call", "S.M", "-"});
   EXPECT_TRUE(line.request_from_stdin);

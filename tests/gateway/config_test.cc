@@ -19,6 +19,7 @@ using std::chrono::milliseconds;
 using Environment = std::map<std::string, std::string>;
 
 const char kOrganization[] = "organizations: [{name: acme, token_file: /t}]\n";
+const char kAuth[] = "auth: {callers_file: /callers.yaml}\n";
 const char kTls[] = "tls: {certificate_file: /c, key_file: /k}\n";
 
 absl::StatusOr<Config> Parse(const std::string& text, const Environment& environment = {}) {
@@ -36,6 +37,23 @@ std::string ErrorOf(const std::string& text, const Environment& environment = {}
 
 void ExpectContains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << "in: " << text << "\nmissing: " << part;
+}
+
+TEST(Config, AnAuthSectionNamesItsFileOrIsRefused) {
+  const std::string start = kOrganization;
+  const absl::StatusOr<Config> config = Parse(start + "auth: {callers_file: callers.yaml}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->auth.has_value());
+  EXPECT_EQ(config->auth->callers_file, "callers.yaml");
+  const absl::StatusOr<Config> again = Parse(DescribeConfig(*config));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->auth->callers_file, "callers.yaml");
+  EXPECT_FALSE(Parse(start)->auth.has_value());
+  for (const char* wrong : {"auth:\n", "auth: {}\n", "auth: {callers_file: }\n", "auth: none\n",
+                            "auth: {caller_file: x}\n", "auth: [callers_file]\n"}) {
+    SCOPED_TRACE(wrong);
+    EXPECT_FALSE(Parse(start + wrong).ok());
+  }
 }
 
 size_t LinesIn(const std::string& text) {
@@ -243,6 +261,22 @@ TEST(Config, TlsWithoutIdentityOpensNoDoor) {
   const std::string text = std::string(kOrganization) + kTls + "grpc: {address: '0.0.0.0:1'}\n";
   ExpectContains(ErrorOf(text), "missing: auth");
   EXPECT_TRUE(Parse(text + "insecure: true\n").ok());
+}
+
+TEST(Config, IdentityWithoutTlsOpensNoDoor) {
+  const std::string text = std::string(kOrganization) + kAuth + "grpc: {address: '0.0.0.0:1'}\n";
+  ExpectContains(ErrorOf(text), "missing: tls");
+}
+
+TEST(Config, TlsAndIdentityOpenTheDoor) {
+  const std::string text = std::string(kOrganization) + kTls + kAuth;
+  for (const char* section : {"grpc", "rest"}) {
+    EXPECT_TRUE(Parse(text + section + ": {address: '0.0.0.0:50052'}\n").ok()) << section;
+  }
+  const absl::StatusOr<Config> both =
+      Parse(text + "insecure: true\ngrpc: {address: '0.0.0.0:1'}\n");
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_TRUE(both->warnings.empty());
 }
 
 TEST(Config, InsecureSaysWhatItLeavesOpen) {
