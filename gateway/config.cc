@@ -508,13 +508,13 @@ absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& f
   root.Boolean("insecure", &config.insecure);
   ReadOrganizations(reading, &root, &config);
   ReadTls(reading, &root, &config);
+  ReadAuth(reading, &root, &config);
   ReadGrpc(reading, &root, &config);
   ReadAdmin(reading, &root, &config);
   ReadRest(reading, &root, &config);
   ReadUpstream(reading, &root, &config);
   ReadMetrics(reading, &root, &config);
   ReadCallers(reading, &root, &config);
-  ReadAuth(reading, &root, &config);
   ReadLimits(reading, &root, &config);
   ReadCache(reading, &root, &config);
   ReadSmallSections(reading, &root, &config);
