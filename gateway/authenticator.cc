@@ -128,10 +128,10 @@ Authenticator::State Authenticator::GetState() const {
 }
 
 Authenticator::Verdict Authenticator::Authenticate(const Credentials& credentials) const {
-  const std::shared_ptr<const Snapshot> snapshot = Current();
+  std::shared_ptr<const Snapshot> snapshot = Current();
   // The caller lives as long as the whole snapshot does, which the pointer keeps.
   const auto found = [&snapshot](const Caller* caller) -> Verdict {
-    return {.caller = std::shared_ptr<const Caller>(snapshot, caller)};
+    return {.caller = std::shared_ptr<const Caller>(std::move(snapshot), caller)};
   };
   if (!credentials.authorization.empty()) {
     const std::optional<std::string_view> token = BearerToken(credentials);

@@ -213,7 +213,7 @@ void ReadTls(const Reading& reading, ConfigSection* root, Config* config) {
   config->tls = std::move(tls);
 }
 
-bool KnowsCallers(const Config&) { return false; }
+bool KnowsCallers(const Config& config) { return config.auth.has_value(); }
 
 // The sections without which only this machine may reach a listener; empty when both are there.
 std::string MissingProtection(const Config& config) {
@@ -248,20 +248,53 @@ void ReadGrpc(const Reading& reading, ConfigSection* root, Config* config) {
   section.RefuseUnknownKeys();
 }
 
-void ReadRestAndAdmin(const Reading& reading, ConfigSection* root, Config* config) {
-  ConfigSection rest(reading.errors, root->Mapping("rest"), "rest");
-  ReadCallerAddress(&rest, *config, &config->rest);
-  rest.RefuseUnknownKeys();
+// "https://tools.example.com", as browsers send it.
+bool IsOrigin(const std::string& text) {
+  for (const char* scheme : {"https", "http"}) {
+    const std::optional<HttpUrl> url = ParseHttpUrl(text, scheme, 0);
+    if (url.has_value()) return url->path.empty() && text.back() != '/';
+  }
+  return false;
+}
+
+void ReadRest(const Reading& reading, ConfigSection* root, Config* config) {
+  const ConfigNode* node = root->Mapping("rest");
+  if (node == nullptr) return;
+  RestConfig rest;
+  ConfigSection section(reading.errors, node, "rest");
+  ReadCallerAddress(&section, *config, &rest.address);
+  section.Integer("max_connections", 1, 1'000'000, &rest.max_connections);
+  section.Bytes("max_head_bytes", 1 << 10, 1 << 20, &rest.max_head_bytes);
+  section.Duration("idle_timeout", milliseconds(100), hours(1), &rest.idle_timeout);
+  section.Duration("head_timeout", milliseconds(100), hours(1), &rest.head_timeout);
+  section.Duration("body_timeout", milliseconds(100), hours(1), &rest.body_timeout);
+  section.Duration("write_timeout", milliseconds(100), hours(1), &rest.write_timeout);
+  std::vector<ConfigText> origins;
+  section.TextList("cors_allowed_origins", 100, 256, &origins);
+  for (size_t i = 0; i < origins.size(); ++i) {
+    if (!IsOrigin(origins[i].text)) {
+      reading.errors->Add(origins[i].position, absl::StrCat("rest.cors_allowed_origins[", i, "]"),
+                          "expected https://HOST or http://HOST, with a port where it is not the "
+                          "usual one, and nothing after it");
+    }
+    rest.cors_allowed_origins.push_back(std::move(origins[i].text));
+  }
+  section.RefuseUnknownKeys();
+  const auto clash = [&rest](const HostPort& other) {
+    return other.port != 0 && other == rest.address;
+  };
+  if (clash(config->admin) || clash(config->grpc.address)) {
+    section.Error("address", "expected another address than grpc.address and admin.address");
+  }
+  config->rest = std::move(rest);
+}
+
+void ReadAdmin(const Reading& reading, ConfigSection* root, Config* config) {
   ConfigSection admin(reading.errors, root->Mapping("admin"), "admin");
   admin.Address("address", &config->admin);
   admin.RefuseUnknownKeys();
-  const auto clash = [](const HostPort& a, const HostPort& b) { return a.port != 0 && a == b; };
-  if (clash(config->grpc.address, config->admin)) {
+  if (config->admin.port != 0 && config->grpc.address == config->admin) {
     admin.Error("address", "expected another address than grpc.address");
-  }
-  if (rest.Has("address") &&
-      (clash(config->rest, config->admin) || clash(config->rest, config->grpc.address))) {
-    rest.Error("address", "expected another address than grpc.address and admin.address");
   }
 }
 
@@ -435,14 +468,13 @@ void WarnOfOpenAddresses(const ConfigErrors& errors, const ConfigSection& root, 
                      ": whoever can connect can do with Semaphore what the API token can")));
   };
   warn("grpc.address", config->grpc.address);
-  warn("rest.address", config->rest);
+  if (config->rest.has_value()) warn("rest.address", config->rest->address);
 }
 
 void AddWarnings(const ConfigErrors& errors, const ConfigSection& root, Config* config) {
   WarnOfOpenAddresses(errors, root, config);
-  for (const char* section : {"rest", "metrics"}) {
-    if (!root.Has(section)) continue;
-    config->warnings.push_back(errors.Line(root.PositionOf(section), section,
+  if (root.Has("metrics")) {
+    config->warnings.push_back(errors.Line(root.PositionOf("metrics"), "metrics",
                                            "accepted, but without effect in this release"));
   }
 }
@@ -476,12 +508,13 @@ absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& f
   root.Boolean("insecure", &config.insecure);
   ReadOrganizations(reading, &root, &config);
   ReadTls(reading, &root, &config);
+  ReadAuth(reading, &root, &config);
   ReadGrpc(reading, &root, &config);
-  ReadRestAndAdmin(reading, &root, &config);
+  ReadAdmin(reading, &root, &config);
+  ReadRest(reading, &root, &config);
   ReadUpstream(reading, &root, &config);
   ReadMetrics(reading, &root, &config);
   ReadCallers(reading, &root, &config);
-  ReadAuth(reading, &root, &config);
   ReadLimits(reading, &root, &config);
   ReadCache(reading, &root, &config);
   ReadSmallSections(reading, &root, &config);

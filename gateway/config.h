@@ -54,6 +54,17 @@ struct TlsConfig {
   bool require_client_certificate = false;
 };
 
+struct RestConfig {
+  HostPort address{"127.0.0.1", 8080};
+  int64_t max_connections = 20'000;
+  int64_t max_head_bytes = 16 << 10;
+  std::chrono::milliseconds idle_timeout{std::chrono::seconds(75)};
+  std::chrono::milliseconds head_timeout{std::chrono::seconds(10)};
+  std::chrono::milliseconds body_timeout{std::chrono::seconds(60)};
+  std::chrono::milliseconds write_timeout{std::chrono::seconds(60)};
+  std::vector<std::string> cors_allowed_origins;
+};
+
 struct UpstreamConfig {
   double requests_per_second = 10;
   int64_t burst = 20;
@@ -105,7 +116,7 @@ struct MetricsConfig {
 struct Config {
   std::vector<OrganizationConfig> organizations;  // at least one; the first is the default
   GrpcConfig grpc;
-  HostPort rest{"127.0.0.1", 8080};
+  std::optional<RestConfig> rest;  // nothing: no REST listener
   HostPort admin{"127.0.0.1", 9464};
   std::optional<TlsConfig> tls;
   UpstreamConfig upstream;  // per organization

@@ -106,6 +106,22 @@ std::string DescribeMetrics(const MetricsConfig& metrics) {
   return out;
 }
 
+std::string DescribeRest(const RestConfig& rest) {
+  std::string out = absl::StrCat("rest:\n  address: ", Quoted(ToString(rest.address)),
+                                 "\n  max_connections: ", rest.max_connections,
+                                 "\n  max_head_bytes: ", rest.max_head_bytes,
+                                 "\n  idle_timeout: ", FormatDuration(rest.idle_timeout),
+                                 "\n  head_timeout: ", FormatDuration(rest.head_timeout),
+                                 "\n  body_timeout: ", FormatDuration(rest.body_timeout),
+                                 "\n  write_timeout: ", FormatDuration(rest.write_timeout), "\n");
+  if (rest.cors_allowed_origins.empty()) return out;
+  out += "  cors_allowed_origins:\n";
+  for (const std::string& origin : rest.cors_allowed_origins) {
+    absl::StrAppend(&out, "    - ", Quoted(origin), "\n");
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string DescribeConfig(const Config& config) {
@@ -120,10 +136,7 @@ std::string DescribeConfig(const Config& config) {
       "\n  max_connection_age_grace: ", FormatDuration(grpc.max_connection_age_grace),
       "\n  keepalive_min_ping_interval: ", FormatDuration(grpc.keepalive_min_ping_interval));
   absl::StrAppend(&out, "\nadmin:\n  address: ", Quoted(ToString(config.admin)), "\n");
-  // Without effect in this release, so its default is not in force.
-  if (config.rest != Config{}.rest) {
-    absl::StrAppend(&out, "rest:\n  address: ", Quoted(ToString(config.rest)), "\n");
-  }
+  if (config.rest.has_value()) out += DescribeRest(*config.rest);
   if (config.tls.has_value()) out += DescribeTls(*config.tls);
   absl::StrAppend(&out, "cache:\n  max_bytes: ", config.cache_max_bytes, "\n",
                   DescribeLifetimes(config.cache_lifetimes));

@@ -41,8 +41,7 @@ struct IncomingCall {
   std::string cache_control;
   std::string priority;  // x-priority
   std::string traceparent;
-  std::string request_id;  // the caller's own x-request-id; may be empty
-  Credentials credentials;
+  std::string request_id;                    // the caller's own x-request-id; may be empty
   std::function<std::string()> peer_source;  // the peer's address, for AnswerNow, which seldom asks
   Credentials credentials;                   // only when the engine authenticates()
   client::MonotonicTime started;
@@ -91,8 +90,6 @@ class Engine {
     int64_t max_concurrent_calls = 10000;
     int64_t max_queued_bytes = 256 << 20;  // of request messages in hand
     CallerLimits::Options callers = {};
-    bool certificate_names =
-        false;  // callers may be known by the certificates of their connections
   };
 
   struct Organization {
@@ -139,9 +136,6 @@ class Engine {
   void Drain(absl::Duration grace);
 
   int64_t calls_in_flight() const { return in_flight_; }
-
-  // Whether a front is to fill in Credentials::certificate_names.
-  bool wants_certificate_names() const { return options_.certificate_names; }
 
  private:
   struct Running;

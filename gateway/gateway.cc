@@ -23,11 +23,16 @@
 #include "gateway/audit_log.h"
 #include "gateway/authenticator.h"
 #include "gateway/call_log.h"
+#include "gateway/embedded_files.h"
 #include "gateway/engine.h"
 #include "gateway/inbound_tls.h"
 #include "gateway/memory_store.h"
 #include "gateway/metrics.h"
+#include "gateway/openapi.h"
 #include "gateway/reply_cache.h"
+#include "gateway/rest_handler.h"
+#include "gateway/rest_server.h"
+#include "gateway/rest_transcoder.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
 #include "gateway/token_source.h"
@@ -131,6 +136,7 @@ struct Gateway::Parts {
   absl::Status Start();
   absl::Status StartOrganization(size_t index);
   absl::Status StartTls();
+  absl::Status StartRest(int threads);
   absl::Status StartAuthenticator();
   client::UpstreamObserver Observer(size_t organization);
   Metrics::UpstreamState StateOf(size_t organization);
@@ -156,6 +162,9 @@ struct Gateway::Parts {
   std::unique_ptr<Engine> engine;
   std::unique_ptr<InboundTls> tls;  // null: plaintext
   std::unique_ptr<Server> server;
+  std::unique_ptr<RestTranscoder> transcoder;  // null, as the next two: no REST
+  std::unique_ptr<RestHandler> rest_handler;
+  std::unique_ptr<RestServer> rest;
   std::unique_ptr<AdminServer> admin;
   std::atomic<bool> draining = false;
   std::once_flag stopped;
@@ -231,6 +240,7 @@ absl::Status Gateway::Parts::Start() {
        .tls = tls.get()});
   if (!listening.ok()) return listening.status();
   server = *std::move(listening);
+  if (absl::Status started = StartRest(threads); !started.ok()) return started;
 
   AdminServer::Options admin_options;
   admin_options.host = config.admin.host;
@@ -269,6 +279,49 @@ absl::Status Gateway::Parts::StartTls() {
     return {.certificate_expiry_seconds = absl::ToUnixSeconds(stats.expiry),
             .reloads = stats.reloads,
             .refusals = stats.refusals};
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::Parts::StartRest(int threads) {
+  if (!config.rest.has_value()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<RestTranscoder>> created = RestTranscoder::Create(*table);
+  if (!created.ok()) return created.status();
+  transcoder = *std::move(created);
+  absl::StatusOr<std::string> document = OpenApiDocument(*table, kCommentedProtos);
+  if (!document.ok()) return document.status();
+  rest_handler = std::make_unique<RestHandler>(
+      RestHandler::Options{
+          .files = {{"/", "text/html; charset=utf-8", std::string(kExplorerHtml)},
+                    {"/explorer.css", "text/css; charset=utf-8", std::string(kExplorerCss)},
+                    {"/explorer.js", "text/javascript; charset=utf-8", std::string(kExplorerJs)},
+                    {"/openapi.json", "application/json", *std::move(document)}},
+          .cors_allowed_origins = config.rest->cors_allowed_origins},
+      *transcoder, *engine);
+  RestServer::Options options;
+  options.host = config.rest->address.host;
+  options.port = config.rest->address.port;
+  options.threads = threads;
+  options.max_connections = static_cast<size_t>(config.rest->max_connections);
+  options.limits = {.head_bytes = static_cast<size_t>(config.rest->max_head_bytes),
+                    .target_bytes = static_cast<size_t>(config.rest->max_head_bytes / 2),
+                    .body_bytes = static_cast<size_t>(config.limits.max_message_bytes)};
+  options.max_body_bytes_in_hand = config.limits.max_queued_bytes;
+  options.idle_timeout = config.rest->idle_timeout;
+  options.head_timeout = config.rest->head_timeout;
+  options.body_timeout = config.rest->body_timeout;
+  options.write_timeout = config.rest->write_timeout;
+  options.tls = tls.get();
+  absl::StatusOr<std::unique_ptr<RestServer>> started =
+      RestServer::Start(options, *rest_handler, *engine, clock);
+  if (!started.ok()) return started.status();
+  rest = *std::move(started);
+  metrics->SetRestSource([this]() -> Metrics::RestState {
+    const RestServer::Stats stats = rest->GetStats();
+    return {.connections = stats.connections,
+            .requests = stats.requests,
+            .refused_connections = stats.refused_connections,
+            .refused_requests = stats.refused_requests};
   });
   return absl::OkStatus();
 }
@@ -445,7 +498,9 @@ void Gateway::Parts::Stop(absl::Duration grace) {
       // instead of being cut off.
       const client::MonotonicTime end = clock.Now() + absl::ToChronoNanoseconds(grace);
       server->SetNotServing();
+      if (rest != nullptr) rest->Drain();
       engine->Drain(grace);
+      if (rest != nullptr) rest->Stop();
       // What is left are health watches and the like, which never end by themselves.
       server->Shutdown(
           std::clamp(absl::FromChrono(end - clock.Now()), absl::ZeroDuration(), absl::Seconds(1)));
@@ -462,6 +517,7 @@ void Gateway::Parts::Stop(absl::Duration grace) {
     metrics->SetLogDropsSource(nullptr);
     metrics->SetTlsSource(nullptr);
     metrics->SetCallersSource(nullptr);
+    metrics->SetRestSource(nullptr);
     metrics->SetAuditSource(nullptr);
   });
 }
@@ -478,6 +534,7 @@ Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Gateway::~Gateway() { parts_->Stop(absl::ZeroDuration()); }
 
 uint16_t Gateway::grpc_port() const { return parts_->server->port(); }
+uint16_t Gateway::rest_port() const { return parts_->rest == nullptr ? 0 : parts_->rest->port(); }
 uint16_t Gateway::admin_port() const { return parts_->admin->port(); }
 
 void Gateway::Stop(absl::Duration grace) { parts_->Stop(grace); }

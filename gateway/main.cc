@@ -78,6 +78,7 @@ int Serve(const CommandLine& line) {
   log.Info("serving", {{"version", kVersion},
                        {"grpc_host", config->grpc.address.host},
                        {"grpc_port", (*gateway)->grpc_port()},
+                       {"rest_port", (*gateway)->rest_port()},
                        {"admin_host", config->admin.host},
                        {"admin_port", (*gateway)->admin_port()},
                        {"organizations", config->organizations.size()}});

@@ -93,6 +93,7 @@ struct Metrics::Families {
   std::vector<MetricFamily> CollectUpstream() const;
   std::vector<MetricFamily> CollectTls() const;
   std::vector<MetricFamily> CollectCallers() const;
+  std::vector<MetricFamily> CollectRest() const;
 
   struct MethodChildren {
     Counter* started = nullptr;
@@ -155,6 +156,7 @@ struct Metrics::Families {
   CacheSource cache;                 // guarded by sources_mutex
   TlsSource tls;                     // guarded by sources_mutex
   CallersSource callers_file;        // guarded by sources_mutex
+  RestSource rest;                   // guarded by sources_mutex
   AuditSource audit;                 // guarded by sources_mutex
 };
 
@@ -417,6 +419,27 @@ std::vector<MetricFamily> Metrics::Families::CollectTls() const {
   return out;
 }
 
+std::vector<MetricFamily> Metrics::Families::CollectRest() const {
+  const std::lock_guard lock(sources_mutex);
+  if (!rest) return {};
+  std::vector<MetricFamily> out = {
+      Declare("semaphoreci_gateway_rest_connections", "Open connections of the REST listener.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_rest_requests_total",
+              "HTTP requests that the REST listener read, whatever they asked for.",
+              MetricType::Counter),
+      Declare("semaphoreci_gateway_rest_connections_refused_total",
+              "Connections closed at once because there were too many.", MetricType::Counter),
+      Declare("semaphoreci_gateway_rest_requests_refused_total",
+              "Requests that were no HTTP, too large or too slow.", MetricType::Counter)};
+  const RestState state = rest();
+  AddSample(&out[0], {}, static_cast<double>(state.connections));
+  AddSample(&out[1], {}, static_cast<double>(state.requests));
+  AddSample(&out[2], {}, static_cast<double>(state.refused_connections));
+  AddSample(&out[3], {}, static_cast<double>(state.refused_requests));
+  return out;
+}
+
 std::vector<MetricFamily> Metrics::Families::CollectCallers() const {
   std::vector<MetricFamily> out = {
       Declare("semaphoreci_gateway_callers", "Callers in force of the callers file.",
@@ -563,6 +586,11 @@ void Metrics::SetCallersSource(CallersSource source) {
   families_->callers_file = std::move(source);
 }
 
+void Metrics::SetRestSource(RestSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->rest = std::move(source);
+}
+
 void Metrics::SetAuditSource(AuditSource source) {
   const std::lock_guard lock(families_->sources_mutex);
   families_->audit = std::move(source);
@@ -573,6 +601,7 @@ std::string Metrics::Text() const {
   for (MetricFamily& family : families_->CollectUpstream()) page.push_back(std::move(family));
   for (MetricFamily& family : families_->CollectTls()) page.push_back(std::move(family));
   for (MetricFamily& family : families_->CollectCallers()) page.push_back(std::move(family));
+  for (MetricFamily& family : families_->CollectRest()) page.push_back(std::move(family));
   for (MetricFamily& family : CollectProcessMetrics("/proc")) page.push_back(std::move(family));
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, page);

@@ -90,6 +90,13 @@ class Metrics {
     uint64_t callers = 0;  // in force
     bool file_usable = true;
   };
+  struct RestState {
+    uint64_t connections = 0;  // open
+    uint64_t requests = 0;
+    uint64_t refused_connections = 0;
+    uint64_t refused_requests = 0;
+  };
+  using RestSource = std::function<RestState()>;
   using CallersSource = std::function<CallersState()>;
   struct AuditState {
     uint64_t written = 0;
@@ -141,6 +148,7 @@ class Metrics {
   void SetLogDropsSource(CountSource source);
   void SetTlsSource(TlsSource source);
   void SetCallersSource(CallersSource source);
+  void SetRestSource(RestSource source);
   void SetAuditSource(AuditSource source);
 
   // The page in text format 0.0.4. Takes milliseconds and no lock that a call waits for.

@@ -172,7 +172,8 @@ asio::awaitable<ReplyCache::Answer> ReplyCache::Read(ReadCall call) {
     }
   }
   if (std::optional<Answer> stale = StaleFor(call, failure)) co_return *std::move(stale);
-  co_return Answer{.status = std::move(failure), .reply = nullptr, .cache = how, .age = {}, .fresh_for = {}};
+  co_return Answer{
+      .status = std::move(failure), .reply = nullptr, .cache = how, .age = {}, .fresh_for = {}};
 }
 
 // Null when the caller's quota does not allow a fetch; `refused` says why.

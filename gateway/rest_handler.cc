@@ -189,8 +189,9 @@ RestReply RestHandler::UnroutedReply(const HttpRequest& request, const Credentia
   const absl::Status known = engine_.CheckCredentials(credentials);
   RestReply reply = ErrorReply(known.ok() ? why : known, "");
   if (known.ok() && client::HasReason(why, Reason::kMethodNotAllowed)) {
-    absl::StrAppend(&reply.head, "allow: ",
-                    absl::StrJoin(transcoder_.AllowedVerbs(request.target), ", "), "\r\n");
+    absl::StrAppend(&reply.head,
+                    "allow: ", absl::StrJoin(transcoder_.AllowedVerbs(request.target), ", "),
+                    "\r\n");
   }
   reply.close = !request.keep_alive;
   return reply;

@@ -30,13 +30,13 @@ struct RestCall {
   std::string cors;  // fields that let a page of another origin read the reply
 };
 
-// The last requests of one thread, by all bytes of their heads, with the reply that was last made of
-// them. A place is given to the latest, so its memory is bounded. Not thread-safe.
+// The last requests of one thread, by all bytes of their heads, with the reply that was last made
+// of them. A place is given to the latest, so its memory is bounded. Not thread-safe.
 class RestMemory {
  public:
   struct Entry {
     std::string head;
-    RestCall call;  // its fields are copied for each request
+    RestCall call;                             // its fields are copied for each request
     std::shared_ptr<const std::string> reply;  // of which `body` was made
     std::shared_ptr<const RestBody> body;
   };
@@ -75,7 +75,8 @@ class RestHandler {
     std::optional<RestCall> call;
     RestReply reply;
   };
-  Read ReadRequest(const HttpRequest& request, const std::vector<std::string>& certificate_names) const;
+  Read ReadRequest(const HttpRequest& request,
+                   const std::vector<std::string>& certificate_names) const;
 
   // The reply to an answered call. `entry`, if any, is where the call is remembered.
   RestReply Reply(const RestCall& call, const Answer& answer, RestMemory::Entry* entry) const;

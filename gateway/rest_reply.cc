@@ -28,31 +28,56 @@ constexpr std::string_view kJson = "application/json";
 
 std::string_view Phrase(int status) {
   switch (status) {
-    case 200: return "OK";
-    case 204: return "No Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 406: return "Not Acceptable";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 414: return "URI Too Long";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 499: return "Client Closed Request";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Error";
+    case 200:
+      return "OK";
+    case 204:
+      return "No Content";
+    case 304:
+      return "Not Modified";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 406:
+      return "Not Acceptable";
+    case 408:
+      return "Request Timeout";
+    case 409:
+      return "Conflict";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 499:
+      return "Client Closed Request";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 502:
+      return "Bad Gateway";
+    case 503:
+      return "Service Unavailable";
+    case 504:
+      return "Gateway Timeout";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Error";
   }
 }
 
@@ -120,8 +145,8 @@ void AppendCallFields(const Answer& answer, std::string& head) {
   absl::StrAppend(&head, "x-cache: ", client::ToAbsl(answer.cache), "\r\n");
 }
 
-// How long others may keep it: as long as it is fresh here, and never in a cache that several share,
-// for who may read it is decided here.
+// How long others may keep it: as long as it is fresh here, and never in a cache that several
+// share, for who may read it is decided here.
 std::string CacheControl(const Answer& answer) {
   if (answer.cache.empty() || answer.cache == "bypass") return "cache-control: no-store\r\n";
   const int64_t seconds = std::max<int64_t>(0, absl::ToInt64Seconds(answer.fresh_for));
@@ -169,15 +194,16 @@ RestReply ErrorReply(const absl::Status& status, std::string_view request_id) {
   RestReply reply;
   reply.status = HttpStatusOf(status);
   reply.body = MakeRestBody(StatusJson(status), kJson, /*gzip=*/false);
-  reply.head = absl::StrCat(StatusLine(reply.status), reply.body->head,
-                            "cache-control: no-store\r\n");
+  reply.head =
+      absl::StrCat(StatusLine(reply.status), reply.body->head, "cache-control: no-store\r\n");
   if (!request_id.empty()) {
     absl::StrAppend(&reply.head, "x-request-id: ", client::ToAbsl(request_id), "\r\n");
   }
   if (reply.status == 401) reply.head += "www-authenticate: Bearer realm=\"semaphore-gateway\"\r\n";
   if (const auto wait = client::GetRetryAfter(status)) {
-    absl::StrAppend(&reply.head, "retry-after: ",
-                    absl::ToInt64Seconds(absl::Ceil(*wait, absl::Seconds(1))), "\r\n");
+    absl::StrAppend(&reply.head,
+                    "retry-after: ", absl::ToInt64Seconds(absl::Ceil(*wait, absl::Seconds(1))),
+                    "\r\n");
   }
   return reply;
 }
@@ -187,9 +213,9 @@ RestReply PlainErrorReply(int http_status, std::string_view message) {
   constexpr int kInvalidArgument = 3;
   constexpr int kUnimplemented = 12;
   constexpr int kUnavailable = 14;
-  const int code = http_status == 503   ? kUnavailable
-                   : http_status > 499  ? kUnimplemented
-                                        : kInvalidArgument;
+  const int code = http_status == 503  ? kUnavailable
+                   : http_status > 499 ? kUnimplemented
+                                       : kInvalidArgument;
   std::string text = absl::StrCat("{\"code\":", code, ",\"message\":");
   AppendJsonString(&text, message);
   text += ",\"details\":[]}";
@@ -197,8 +223,8 @@ RestReply PlainErrorReply(int http_status, std::string_view message) {
   reply.status = http_status;
   reply.close = true;
   reply.body = MakeRestBody(std::move(text), kJson, /*gzip=*/false);
-  reply.head = absl::StrCat(StatusLine(http_status), reply.body->head,
-                            "cache-control: no-store\r\n");
+  reply.head =
+      absl::StrCat(StatusLine(http_status), reply.body->head, "cache-control: no-store\r\n");
   return reply;
 }
 

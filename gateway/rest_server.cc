@@ -220,8 +220,7 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     fresh_wait_ = false;
     const size_t room = reader_.InBody() ? kBodyReadBytes : kReadBytes;
     if (scratch_.size() != room) scratch_ = std::vector<char>(room);
-    const auto [error, bytes] =
-        co_await stream_.async_read_some(asio::buffer(scratch_), kUseTuple);
+    const auto [error, bytes] = co_await stream_.async_read_some(asio::buffer(scratch_), kUseTuple);
     fresh_wait_ = guarded_.idle;
     guarded_.idle = false;
     if (error) {
@@ -358,8 +357,8 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
                                                ongoing](const error_code& error) {
       if (error || pending->done) return;
       char byte = 0;
-      const ssize_t peeked = recv(SocketOf(self->stream_).native_handle(), &byte, 1,
-                                  MSG_PEEK | MSG_DONTWAIT);
+      const ssize_t peeked =
+          recv(SocketOf(self->stream_).native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
       if (peeked == 0 || (peeked < 0 && errno != EAGAIN && errno != EWOULDBLOCK)) {
         ongoing->Cancel();
       }
@@ -435,9 +434,7 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     }
   }
 
-  void Expect(std::chrono::nanoseconds limit) {
-    guarded_.deadline = shared_.clock.Now() + limit;
-  }
+  void Expect(std::chrono::nanoseconds limit) { guarded_.deadline = shared_.clock.Now() + limit; }
 
   std::string_view Received() const { return std::string_view(received_).substr(at_); }
   void Consume(size_t bytes) {
@@ -523,15 +520,13 @@ void Worker::Take(tcp::socket socket) {
           ? absl::StrCat("ipv6:[", remote.address().to_string(), "]:", remote.port())
           : absl::StrCat("ipv4:", remote.address().to_string(), ":", remote.port());
   if (shared_.options.tls == nullptr) {
-    auto connection =
-        std::make_shared<Connection<tcp::socket>>(*this, std::move(socket), peer);
-    asio::co_spawn(context_, Connection<tcp::socket>::Serve(std::move(connection)),
-                   asio::detached);
+    auto connection = std::make_shared<Connection<tcp::socket>>(*this, std::move(socket), peer);
+    asio::co_spawn(context_, Connection<tcp::socket>::Serve(std::move(connection)), asio::detached);
     return;
   }
   const std::shared_ptr<asio::ssl::context> tls = shared_.options.tls->Context();
-  auto connection = std::make_shared<Connection<TlsStream>>(
-      *this, TlsStream(std::move(socket), *tls), peer);
+  auto connection =
+      std::make_shared<Connection<TlsStream>>(*this, TlsStream(std::move(socket), *tls), peer);
   asio::co_spawn(context_, Connection<TlsStream>::Serve(std::move(connection)), asio::detached);
 }
 
@@ -607,8 +602,7 @@ class RestServer::Impl {
       tcp::acceptor alone(scratch);
       const absl::Status free = Listening(alone, endpoint, /*share=*/false);
       if (!free.ok()) {
-        return absl::UnavailableError(
-            absl::StrCat(where, ": cannot listen: ", free.message()));
+        return absl::UnavailableError(absl::StrCat(where, ": cannot listen: ", free.message()));
       }
     }
     for (int i = 0; i < shared.options.threads; ++i) {

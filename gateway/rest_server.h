@@ -28,13 +28,14 @@ class RestServer {
     int threads = 2;
     size_t max_connections = 20'000;  // of all threads; more are closed at once
     HttpLimits limits;
-    int64_t max_body_bytes_in_hand = 256 << 20;  // of all connections
+    int64_t max_body_bytes_in_hand = 256 << 20;                        // of all connections
     std::chrono::milliseconds idle_timeout{std::chrono::seconds(75)};  // between requests
     std::chrono::milliseconds head_timeout{std::chrono::seconds(10)};  // from its first byte
     std::chrono::milliseconds body_timeout{std::chrono::seconds(60)};
     std::chrono::milliseconds write_timeout{std::chrono::seconds(60)};
-    std::chrono::milliseconds sweep_interval{std::chrono::seconds(1)};  // when timeouts are looked at
-    const InboundTls* tls = nullptr;                                    // null: plain
+    std::chrono::milliseconds sweep_interval{
+        std::chrono::seconds(1)};     // when timeouts are looked at
+    const InboundTls* tls = nullptr;  // null: plain
   };
 
   struct Stats {

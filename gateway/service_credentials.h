@@ -1,5 +1,6 @@
-// The credentials that a gRPC call carries: its `authorization` metadata. The one place that looks
-// for them; whose they are is the authenticator's business.
+// The credentials that a gRPC call carries: its `authorization` metadata or, without any, the names
+// in its connection's verified certificate. The one place that looks for them; whose they are is
+// the authenticator's business.
 #ifndef SEMAPHORE_GATEWAY_SERVICE_CREDENTIALS_H_
 #define SEMAPHORE_GATEWAY_SERVICE_CREDENTIALS_H_
 

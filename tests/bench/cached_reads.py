@@ -1,8 +1,9 @@
 """Cached GetPipeline through the gateway against what gRPC alone costs, in turn in one run.
 
-(a) a typed callback service with a prefilled reply, (b) a raw one with the same bytes and no metadata, (c) the gateway in
-its default configuration, (d) the same with a thousand callers, called with the token of one. h2load makes the calls; a server's processor time comes from /proc. Rounds in which (a) strays
-from its median are repeated. Started by run.sh.
+(a) a typed callback service with a prefilled reply, (b) a raw one with the same bytes and no metadata, (c) the gateway
+in its default configuration, (d) the same with a thousand callers, called with the token of one. h2load makes the
+calls; a server's processor time comes from /proc. Rounds in which (a) strays from its median are repeated. Started by
+run.sh.
 
 usage: cached_reads.py BUILD_DIRECTORY [ROUNDS]
 """

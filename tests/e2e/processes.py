@@ -162,6 +162,7 @@ class Gateway(Program):
         [serving] = self.events("serving")
         self.address = f"127.0.0.1:{serving['grpc_port']}"
         self.admin = f"http://127.0.0.1:{serving['admin_port']}"
+        self.rest = f"http://127.0.0.1:{serving['rest_port']}"  # where it is configured
 
     def events(self, event):
         """The log's lines of that event so far."""

@@ -1,5 +1,6 @@
 """TLS towards callers: who is served, what is refused, and certificates that change under load."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import warnings
 import grpc
 
 from certificates import Authority
+from grpc_client import Client
 from processes import GATEWAY, LIMIT_SECONDS, GatewayTest, environment, row_of, wait_until
 
 GATEWAY_NAMES = "DNS:localhost,IP:127.0.0.1"
@@ -239,6 +241,103 @@ class RequiredClientCertificates(TlsTest):
         ended = self.run_command("health", "--address", self.gateway.address, *self.tls_words())
         self.assertEqual(ended.returncode, 1, ended)
         self.assertIn("give --tls-cert", ended.stderr)
+
+
+class CallersByCertificate(TlsTest):
+    """Whom a certificate names, and what a token and a certificate say together."""
+
+    @classmethod
+    def tls_settings(cls):
+        cls.token = "canary-token-of-a-caller-0123456789"
+        cls.secrets.append(cls.token)
+        cls.token_file = cls.folder / "caller-token"
+        cls.token_file.write_text(cls.token)
+        cls.token_file.chmod(0o600)
+        callers = cls.folder / "callers.yaml"
+        callers.touch(0o600)
+        callers.write_text(
+            "callers:\n"
+            "  - {name: web, role: viewer, certificate_names: ['dns:web.internal']}\n"
+            "  - {name: bot, role: operator, certificate_names: ['spiffe://example.org/ci/bot']}\n"
+            f"  - {{name: script, role: viewer, token_sha256: [{hashlib.sha256(cls.token.encode()).hexdigest()}]}}\n")
+        return (tls_section(cls.pair, client_ca_file=cls.authority.certificate)
+                + f"auth: {{callers_file: '{callers}'}}\n")
+
+    def client_with(self, name, alternative_names=None):
+        client = Client(self.gateway.address, self.heard,
+                        self.trusting(self.authority.issue(name, alternative_names)))
+        self.addCleanup(client.close)
+        return client
+
+    def assert_unknown(self, reply):
+        self.assert_failed(reply, "UNAUTHENTICATED", "CALLER_UNAUTHENTICATED")
+
+    def stop(self, client):
+        return client.call("PipelineService.StopPipeline", {"pipelineId": self.ids["running_pipeline_id"]})
+
+    def test_a_dns_name_names_its_caller_in_whatever_case(self):
+        for number, names in enumerate(("DNS:web.internal", "DNS:WEB.Internal,DNS:other.internal")):
+            client = self.client_with(f"web-{number}", names)
+            self.assert_ok(self.get_done_pipeline(client))
+            self.assert_failed(self.stop(client), "PERMISSION_DENIED", "CALLER_FORBIDDEN")
+
+    def test_a_spiffe_id_names_its_caller(self):
+        client = self.client_with("bot", "URI:spiffe://example.org/ci/bot")
+        self.assert_ok(self.get_done_pipeline(client))
+        self.assert_ok(self.stop(client))
+        [audited] = [line for line in self.gateway.events("audit") if line["method"].endswith("StopPipeline")
+                     and line["caller"] == "bot"]
+        self.assertEqual(audited["code"], "OK")
+
+    def test_whoever_shows_no_name_that_is_known_is_nobody(self):
+        rows = {"web.internal": None,  # only as the common name
+                "stranger": "DNS:stranger.internal",
+                "wildcard": "DNS:*.internal",
+                "suffix": "DNS:web.internal.example",
+                "uri": "URI:https://web.internal/",
+                "spiffe": "URI:spiffe://example.org/ci/bot/more",
+                "email": "email:bot@web.internal",
+                "address": "IP:127.0.0.1"}
+        for name, alternative_names in rows.items():
+            with self.subTest(name=name):
+                self.assert_unknown(self.get_done_pipeline(self.client_with(name, alternative_names)))
+
+    def test_without_certificate_and_token_a_caller_is_nobody(self):
+        self.assert_unknown(self.get_done_pipeline())
+
+    def test_two_callers_in_one_certificate_are_nobody(self):
+        client = self.client_with("both", "DNS:web.internal,URI:spiffe://example.org/ci/bot")
+        self.assert_unknown(self.get_done_pipeline(client))
+
+    def test_a_bad_token_is_not_saved_by_a_good_certificate(self):
+        client = self.client_with("web-and-token", "DNS:web.internal")
+        reply = client.call("PipelineService.GetPipeline", {"pipelineId": self.ids["done_pipeline_id"]},
+                            [("authorization", "Bearer wrong")])
+        self.assert_unknown(reply)
+
+    def test_a_name_sent_as_metadata_is_nobodys(self):
+        for key in ("peer_dns", "x509_subject_alternative_name", "x-forwarded-client-cert"):
+            reply = self.client.call("PipelineService.GetPipeline", {"pipelineId": self.ids["done_pipeline_id"]},
+                                     [(key, "web.internal")])
+            self.assert_unknown(reply)
+
+    def test_call_shows_a_token_or_a_certificate(self):
+        request = json.dumps({"pipelineId": self.ids["done_pipeline_id"]})
+        words = self.tls_words("--token-file", str(self.token_file))
+        self.assert_replied(self.run_call("PipelineService.GetPipeline", request, *words))
+        pair = self.authority.issue("web-command", "DNS:web.internal")
+        words = self.tls_words("--tls-cert", str(pair.certificate), "--tls-key", str(pair.key))
+        self.assert_replied(self.run_call("PipelineService.GetPipeline", request, *words))
+        ended = self.run_call("PipelineService.GetPipeline", request, *self.tls_words())
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn("CALLER_UNAUTHENTICATED", ended.stderr)
+
+    def test_an_address_for_all_may_be_served(self):
+        config = self.folder / "open.yaml"
+        config.write_text(self.gateway.config_file.read_text().replace("grpc: {address: '127.0.0.1:0'}",
+                                                                       "grpc: {address: '0.0.0.0:0'}"))
+        ended = self.run_command("check-config", "--config", str(config))
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
 
 
 class Rotation(TlsTest):

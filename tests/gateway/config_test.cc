@@ -19,6 +19,7 @@ using std::chrono::milliseconds;
 using Environment = std::map<std::string, std::string>;
 
 const char kOrganization[] = "organizations: [{name: acme, token_file: /t}]\n";
+const char kAuth[] = "auth: {callers_file: /callers.yaml}\n";
 const char kTls[] = "tls: {certificate_file: /c, key_file: /k}\n";
 
 absl::StatusOr<Config> Parse(const std::string& text, const Environment& environment = {}) {
@@ -260,6 +261,22 @@ TEST(Config, TlsWithoutIdentityOpensNoDoor) {
   const std::string text = std::string(kOrganization) + kTls + "grpc: {address: '0.0.0.0:1'}\n";
   ExpectContains(ErrorOf(text), "missing: auth");
   EXPECT_TRUE(Parse(text + "insecure: true\n").ok());
+}
+
+TEST(Config, IdentityWithoutTlsOpensNoDoor) {
+  const std::string text = std::string(kOrganization) + kAuth + "grpc: {address: '0.0.0.0:1'}\n";
+  ExpectContains(ErrorOf(text), "missing: tls");
+}
+
+TEST(Config, TlsAndIdentityOpenTheDoor) {
+  const std::string text = std::string(kOrganization) + kTls + kAuth;
+  for (const char* section : {"grpc", "rest"}) {
+    EXPECT_TRUE(Parse(text + section + ": {address: '0.0.0.0:50052'}\n").ok()) << section;
+  }
+  const absl::StatusOr<Config> both =
+      Parse(text + "insecure: true\ngrpc: {address: '0.0.0.0:1'}\n");
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_TRUE(both->warnings.empty());
 }
 
 TEST(Config, InsecureSaysWhatItLeavesOpen) {

@@ -169,9 +169,7 @@ class RestServerTest : public testing::Test {
     return gateway_->rest_port();
   }
 
-  std::string DonePipeline() const {
-    return "/v1/pipelines/" + upstream_->ids().done_pipeline;
-  }
+  std::string DonePipeline() const { return "/v1/pipelines/" + upstream_->ids().done_pipeline; }
 
   const std::unique_ptr<Simulator> upstream_ = *Simulator::Start();
   client::SystemClock clock_;
@@ -205,8 +203,7 @@ TEST_F(RestServerTest, AnUnchangedReplyIsNotSentAgain) {
   client.Send(Request("GET " + DonePipeline()));
   const std::string etag = client.Read().Field("etag");
   ASSERT_THAT(etag, StartsWith("\""));
-  for (const std::string& condition :
-       {etag, "W/" + etag, "\"other\", " + etag, std::string("*")}) {
+  for (const std::string& condition : {etag, "W/" + etag, "\"other\", " + etag, std::string("*")}) {
     client.Send(Request("GET " + DonePipeline(), "If-None-Match: " + condition + "\r\n"));
     const Reply reply = client.Read();
     EXPECT_EQ(reply.status, 304) << condition;
@@ -248,8 +245,7 @@ TEST_F(RestServerTest, HeadIsGetWithoutItsBody) {
 
 TEST_F(RestServerTest, CompressesWhereItIsAskedTo) {
   RawClient client(Serve());
-  const std::string list =
-      absl::StrCat("GET /v1/workflows?projectId=", upstream_->ids().project);
+  const std::string list = absl::StrCat("GET /v1/workflows?projectId=", upstream_->ids().project);
   client.Send(Request(list));
   const Reply plain = client.Read();
   ASSERT_GT(plain.body.size(), 4096u);
@@ -331,13 +327,15 @@ TEST_F(RestServerTest, PagesOfOtherOriginsReadOnlyWhereTheyMay) {
   EXPECT_EQ(client.Read().Field("access-control-allow-origin"), "https://tools.example.com");
   client.Send(Request("GET " + DonePipeline(), "Origin: https://evil.example.com\r\n"));
   EXPECT_EQ(client.Read().Field("access-control-allow-origin"), "");
-  client.Send(Request("OPTIONS /v1/workflows:run",
-                      "Origin: https://tools.example.com\r\nAccess-Control-Request-Method: POST\r\n"));
+  client.Send(
+      Request("OPTIONS /v1/workflows:run",
+              "Origin: https://tools.example.com\r\nAccess-Control-Request-Method: POST\r\n"));
   const Reply preflight = client.Read();
   EXPECT_EQ(preflight.Field("access-control-allow-methods"), "OPTIONS, POST");
   EXPECT_THAT(preflight.Field("access-control-allow-headers"), HasSubstr("authorization"));
-  client.Send(Request("OPTIONS /v1/workflows:run",
-                      "Origin: https://evil.example.com\r\nAccess-Control-Request-Method: POST\r\n"));
+  client.Send(
+      Request("OPTIONS /v1/workflows:run",
+              "Origin: https://evil.example.com\r\nAccess-Control-Request-Method: POST\r\n"));
   EXPECT_EQ(client.Read().Field("access-control-allow-methods"), "");
 }
 
@@ -412,9 +410,10 @@ TEST_F(RestServerTest, AGigabyteInChunksIsRefusedLongBeforeItsEnd) {
 TEST_F(RestServerTest, AClientThatWaitsIsToldToSendItsBody) {
   RawClient client(Serve());
   const std::string body = R"({"yamlDefinition":"version: v1.0\nblocks: []"})";
-  client.Send(absl::StrCat("POST /v1/pipelines:validate HTTP/1.1\r\nHost: a\r\nContent-Length: ",
-                           body.size(), "\r\nContent-Type: application/json\r\n"
-                           "Expect: 100-continue\r\n\r\n"));
+  client.Send(absl::StrCat(
+      "POST /v1/pipelines:validate HTTP/1.1\r\nHost: a\r\nContent-Length: ", body.size(),
+      "\r\nContent-Type: application/json\r\n"
+      "Expect: 100-continue\r\n\r\n"));
   EXPECT_EQ(client.Read().status, 100);
   client.Send(body);
   EXPECT_EQ(client.Read().status, 200);

@@ -60,7 +60,8 @@ class ServerCredentialsTest : public testing::Test {
     tls_ = *std::move(tls);
     GrpcConfig grpc;
     grpc.address = {"127.0.0.1", 0};
-    auto server = Server::Start(grpc, LimitsConfig{}, {}, tls_.get());
+    auto server =
+        Server::Start(grpc, LimitsConfig{}, {}, {.check_credentials = {}, .tls = tls_.get()});
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
