@@ -346,6 +346,7 @@ void Engine::Finish(const IncomingCall& call, const Prepared& prepared, Answer a
     const std::lock_guard lock(idle_mutex_);
     idle_.notify_all();
   }
+  answer.quota = caller_limits_.Look(QuotaNameOf(call), clock_.Now());
   done(Conclude(call, prepared, std::move(answer)));
 }
 

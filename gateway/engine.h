@@ -64,6 +64,8 @@ struct Answer {
   absl::Duration age;                        // since upstream said it
   absl::Duration fresh_for = {};             // from now; 0: not known, or past it
   std::string request_id;                    // x-request-id
+  // How the caller stands after it; only where quotas had a part in the call.
+  std::optional<CallerLimits::Standing> quota = {};
 };
 
 // A call that may be cancelled from any thread, before, during and after it runs.

@@ -296,7 +296,8 @@ absl::Status Gateway::Parts::StartRest(int threads) {
                     {"/explorer.css", "text/css; charset=utf-8", std::string(kExplorerCss)},
                     {"/explorer.js", "text/javascript; charset=utf-8", std::string(kExplorerJs)},
                     {"/openapi.json", "application/json", *std::move(document)}},
-          .cors_allowed_origins = config.rest->cors_allowed_origins},
+          .cors_allowed_origins = config.rest->cors_allowed_origins,
+          .local_hosts_only = IsLoopback(config.rest->address) && !config.auth.has_value()},
       *transcoder, *engine);
   RestServer::Options options;
   options.host = config.rest->address.host;

@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/hash/hash.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "client/error.h"
@@ -26,6 +28,22 @@ constexpr std::string_view kCorsFields =
 
 std::string_view PathOf(std::string_view target) { return target.substr(0, target.find('?')); }
 
+size_t SizeOf(const std::string* reply, const RestBody* body) {
+  return (reply == nullptr ? 0 : reply->size()) + (body == nullptr ? 0 : body->bytes.size());
+}
+
+// "localhost", "gateway", "127.0.0.1:8080", "[::1]", "": what no name on the web can be.
+bool IsLocalHost(std::string_view host) {
+  if (host.starts_with('[')) return true;
+  const std::string name = absl::AsciiStrToLower(client::ToAbsl(host.substr(0, host.find(':'))));
+  const size_t dot = name.rfind('.');
+  if (dot == std::string::npos) return true;
+  const std::string last = name.substr(dot + 1);
+  return last == "localhost" ||
+         (!last.empty() && std::all_of(last.begin(), last.end(),
+                                       [](unsigned char c) { return absl::ascii_isdigit(c); }));
+}
+
 bool Names(const std::vector<std::string>& list, std::string_view wanted) {
   return std::find(list.begin(), list.end(), wanted) != list.end();
 }
@@ -40,13 +58,33 @@ RestMemory::Entry* RestMemory::Find(std::string_view head) {
 RestMemory::Entry* RestMemory::Place(std::string_view head) {
   if (head.size() > kMaxHeadBytes) return nullptr;
   Entry& entry = entries_[absl::HashOf(client::ToAbsl(head)) % kPlaces];
+  Forget(entry);
   entry = {};
   entry.head = head;
   return &entry;
 }
 
+void RestMemory::Keep(Entry& entry, std::shared_ptr<const std::string> reply,
+                      std::shared_ptr<const RestBody> body) {
+  Forget(entry);
+  const size_t bytes = SizeOf(reply.get(), body.get());
+  if (reply == nullptr || bytes > kMaxBodyBytes / 8) return;
+  for (; body_bytes_ + bytes > kMaxBodyBytes; hand_ = (hand_ + 1) % kPlaces)
+    Forget(entries_[hand_]);
+  body_bytes_ += bytes;
+  entry.reply = std::move(reply);
+  entry.body = std::move(body);
+}
+
+void RestMemory::Forget(Entry& entry) {
+  body_bytes_ -= SizeOf(entry.reply.get(), entry.body.get());
+  entry.reply.reset();
+  entry.body.reset();
+}
+
 RestHandler::RestHandler(Options options, const RestTranscoder& transcoder, Engine& engine)
     : cors_allowed_origins_(std::move(options.cors_allowed_origins)),
+      local_hosts_only_(options.local_hosts_only),
       transcoder_(transcoder),
       engine_(engine) {
   for (File& file : options.files) {
@@ -90,6 +128,8 @@ RestHandler::Read RestHandler::ReadRequest(
     call.call.unreadable =
         MakeError(Reason::kNotAcceptable, "replies are application/json; accept that");
   }
+  if (absl::Status page = CheckPage(request, call.call.method->IsChange()); !page.ok())
+    call.call.unreadable = std::move(page);
   call.call.organization = request.All("x-semaphore-organization");
   call.call.cache_control = request.First("cache-control");
   call.call.priority = request.First("x-priority");
@@ -107,11 +147,11 @@ RestHandler::Read RestHandler::ReadRequest(
   return read;
 }
 
-RestReply RestHandler::Reply(const RestCall& call, const Answer& answer,
+RestReply RestHandler::Reply(const RestCall& call, const Answer& answer, RestMemory& memory,
                              RestMemory::Entry* entry) const {
   RestReply reply;
   if (!answer.status.ok()) {
-    reply = ErrorReply(answer.status, answer.request_id);
+    reply = FailureReply(answer);
   } else if (entry != nullptr && entry->reply != nullptr && entry->reply == answer.reply) {
     reply = SuccessReply(answer, entry->body, call.if_none_match);
   } else {
@@ -120,10 +160,7 @@ RestReply RestHandler::Reply(const RestCall& call, const Answer& answer,
     absl::StatusOr<std::string> json = transcoder_.ReplyJson(*call.call.method, bytes);
     if (json.ok()) {
       auto body = MakeRestBody(*std::move(json), "application/json", call.gzip);
-      if (entry != nullptr) {
-        entry->reply = answer.reply;
-        entry->body = body;
-      }
+      if (entry != nullptr) memory.Keep(*entry, answer.reply, body);
       reply = SuccessReply(answer, std::move(body), call.if_none_match);
     } else {
       reply = ErrorReply(json.status(), answer.request_id);
@@ -195,6 +232,25 @@ RestReply RestHandler::UnroutedReply(const HttpRequest& request, const Credentia
   }
   reply.close = !request.keep_alive;
   return reply;
+}
+
+absl::Status RestHandler::CheckPage(const HttpRequest& request, bool changes) const {
+  const std::string_view host = request.First("host");
+  if (local_hosts_only_ && !IsLocalHost(host)) {
+    return MakeError(Reason::kCallerForbidden,
+                     "without authentication only this machine's own names are taken as host; use "
+                     "an address or localhost, or configure auth");
+  }
+  const std::string_view origin = request.First("origin");
+  if (!changes || origin.empty() || Names(cors_allowed_origins_, origin)) return absl::OkStatus();
+  const size_t scheme = origin.find("://");
+  const bool same =
+      scheme != std::string_view::npos &&
+      absl::EqualsIgnoreCase(client::ToAbsl(origin.substr(scheme + 3)), client::ToAbsl(host));
+  if (same) return absl::OkStatus();
+  return MakeError(Reason::kCallerForbidden,
+                   "pages of another origin may not change anything here; who runs the gateway "
+                   "can allow an origin with rest.cors_allowed_origins");
 }
 
 std::string RestHandler::CorsFields(const HttpRequest& request) const {

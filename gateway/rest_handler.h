@@ -31,7 +31,8 @@ struct RestCall {
 };
 
 // The last requests of one thread, by all bytes of their heads, with the reply that was last made
-// of them. A place is given to the latest, so its memory is bounded. Not thread-safe.
+// of them. A place is given to the latest, and the bodies have a bound of their own. Not
+// thread-safe.
 class RestMemory {
  public:
   struct Entry {
@@ -47,12 +48,22 @@ class RestMemory {
   Entry* Find(std::string_view head);
   // The place for it, emptied; null when it is too long to be remembered.
   Entry* Place(std::string_view head);
+  // Remembers what was made of a reply, unless it is too large for that; others may be forgotten.
+  void Keep(Entry& entry, std::shared_ptr<const std::string> reply,
+            std::shared_ptr<const RestBody> body);
 
- private:
+  size_t body_bytes() const { return body_bytes_; }
+
   static constexpr size_t kPlaces = 1024;
   static constexpr size_t kMaxHeadBytes = 2048;
+  static constexpr size_t kMaxBodyBytes = 32 << 20;  // of all replies and bodies
+
+ private:
+  void Forget(Entry& entry);
 
   std::vector<Entry> entries_;
+  size_t body_bytes_ = 0;
+  size_t hand_ = 0;  // where forgetting goes on
 };
 
 class RestHandler {
@@ -65,6 +76,10 @@ class RestHandler {
   struct Options {
     std::vector<File> files;  // served as they are, to everybody
     std::vector<std::string> cors_allowed_origins;
+    // Whether only names of this machine are taken as `host`: where everybody who can connect may
+    // do everything, a page on the web could otherwise give its own name this machine's address
+    // and so be of the same origin.
+    bool local_hosts_only = false;
   };
 
   // Both outlive it.
@@ -78,14 +93,17 @@ class RestHandler {
   Read ReadRequest(const HttpRequest& request,
                    const std::vector<std::string>& certificate_names) const;
 
-  // The reply to an answered call. `entry`, if any, is where the call is remembered.
-  RestReply Reply(const RestCall& call, const Answer& answer, RestMemory::Entry* entry) const;
+  // The reply to an answered call. `entry`, if any, is where `memory` has the call.
+  RestReply Reply(const RestCall& call, const Answer& answer, RestMemory& memory,
+                  RestMemory::Entry* entry) const;
 
  private:
   std::optional<RestReply> FileReply(const HttpRequest& request, std::string_view path) const;
   RestReply OptionsReply(const HttpRequest& request) const;
   RestReply UnroutedReply(const HttpRequest& request, const Credentials& credentials,
                           const absl::Status& why) const;
+  // What browsers do for pages that they should not have to trust.
+  absl::Status CheckPage(const HttpRequest& request, bool changes) const;
   // The fields for a page of that origin; empty when it is not allowed or there is none.
   std::string CorsFields(const HttpRequest& request) const;
 
@@ -96,6 +114,7 @@ class RestHandler {
   };
 
   const std::vector<std::string> cors_allowed_origins_;
+  const bool local_hosts_only_;
   const RestTranscoder& transcoder_;
   Engine& engine_;
   std::vector<MadeFile> files_;

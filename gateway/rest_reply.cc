@@ -4,6 +4,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -145,11 +146,26 @@ void AppendCallFields(const Answer& answer, std::string& head) {
   absl::StrAppend(&head, "x-cache: ", client::ToAbsl(answer.cache), "\r\n");
 }
 
-// How long others may keep it: as long as it is fresh here, and never in a cache that several
-// share, for who may read it is decided here.
+// The caller's quota as draft-ietf-httpapi-ratelimit-headers tells it: a window is the time in
+// which an empty bucket fills.
+void AppendQuota(const Answer& answer, std::string& head) {
+  if (!answer.quota) return;
+  const CallerLimits::Standing& quota = *answer.quota;
+  const auto seconds = [&quota](double calls) {
+    return static_cast<int64_t>(std::ceil(calls / quota.requests_per_second));
+  };
+  absl::StrAppend(&head, "ratelimit-policy: \"caller\";q=", quota.burst,
+                  ";w=", std::max<int64_t>(1, seconds(quota.burst)),
+                  "\r\nratelimit: \"caller\";r=", static_cast<int64_t>(quota.available),
+                  ";t=", seconds(quota.burst - quota.available), "\r\n");
+}
+
+// How long others may keep it: as long as it is fresh here, which they count from when upstream
+// said it (`age`), and never in a cache that several share, for who may read it is decided here.
 std::string CacheControl(const Answer& answer) {
   if (answer.cache.empty() || answer.cache == "bypass") return "cache-control: no-store\r\n";
-  const int64_t seconds = std::max<int64_t>(0, absl::ToInt64Seconds(answer.fresh_for));
+  const int64_t left = std::max<int64_t>(0, absl::ToInt64Seconds(answer.fresh_for));
+  const int64_t seconds = left == 0 ? 0 : left + absl::ToInt64Seconds(answer.age);
   return absl::StrCat("cache-control: private, max-age=", seconds, "\r\n");
 }
 
@@ -186,6 +202,7 @@ RestReply SuccessReply(const Answer& answer, std::shared_ptr<const RestBody> bod
   if (!answer.cache.empty()) {
     absl::StrAppend(&reply.head, "age: ", absl::ToInt64Seconds(answer.age), "\r\n");
   }
+  AppendQuota(answer, reply.head);
   if (!unchanged) reply.body = std::move(body);
   return reply;
 }
@@ -205,6 +222,15 @@ RestReply ErrorReply(const absl::Status& status, std::string_view request_id) {
                     "retry-after: ", absl::ToInt64Seconds(absl::Ceil(*wait, absl::Seconds(1))),
                     "\r\n");
   }
+  return reply;
+}
+
+RestReply FailureReply(const Answer& answer) {
+  RestReply reply = ErrorReply(answer.status, answer.request_id);
+  if (!answer.cache.empty()) {
+    absl::StrAppend(&reply.head, "x-cache: ", client::ToAbsl(answer.cache), "\r\n");
+  }
+  AppendQuota(answer, reply.head);
   return reply;
 }
 

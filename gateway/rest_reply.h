@@ -40,6 +40,9 @@ RestReply SuccessReply(const Answer& answer, std::shared_ptr<const RestBody> bod
 // google.rpc.Status as JSON, Retry-After where waiting helps.
 RestReply ErrorReply(const absl::Status& status, std::string_view request_id);
 
+// The same for a call that failed.
+RestReply FailureReply(const Answer& answer);
+
 // A reply without a call: refused by the listener itself.
 RestReply PlainErrorReply(int http_status, std::string_view message);
 

@@ -22,7 +22,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "client/error.h"
+#include "client/string_view.h"
 #include "gateway/certificate_names.h"
 
 namespace semaphore::gateway {
@@ -73,6 +73,7 @@ struct Shared {
 struct Guarded {
   tcp::socket* socket = nullptr;
   MonotonicTime deadline = MonotonicTime::max();  // then it is closed
+  bool midway = false;                            // in a request, over no TLS: told why
   bool idle = false;                              // between requests
   std::shared_ptr<OngoingCall> ongoing;           // what it waits for
 };
@@ -190,7 +191,7 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
       const auto [error] = co_await stream_.async_handshake(TlsStream::server, kUseTuple);
       if (error) co_return false;
       if (shared_.options.tls->asks_for_certificates()) {
-        certificate_names_ = CertificateNamesOf(stream_.native_handle());
+        certificate_names_ = CertificateNames(stream_.native_handle());
       }
     }
     co_return true;
@@ -220,7 +221,9 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     fresh_wait_ = false;
     const size_t room = reader_.InBody() ? kBodyReadBytes : kReadBytes;
     if (scratch_.size() != room) scratch_ = std::vector<char>(room);
+    guarded_.midway = !guarded_.idle && std::is_same_v<Stream, tcp::socket>;
     const auto [error, bytes] = co_await stream_.async_read_some(asio::buffer(scratch_), kUseTuple);
+    guarded_.midway = false;
     fresh_wait_ = guarded_.idle;
     guarded_.idle = false;
     if (error) {
@@ -324,7 +327,8 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
       incoming.method = method;
     }
     const bool head_only = call.head_only;
-    co_return Put(shared_.handler.Reply(call, *answer, worker_.memory_.Find(head)), head_only);
+    co_return Put(shared_.handler.Reply(call, *answer, worker_.memory_, worker_.memory_.Find(head)),
+                  head_only);
   }
 
   asio::awaitable<Answer> Wait(IncomingCall call, Engine::Prepared prepared) {
@@ -531,6 +535,9 @@ void Worker::Take(tcp::socket socket) {
 }
 
 asio::awaitable<void> Worker::Sweep(Worker* self) {
+  const RestReply slow = PlainErrorReply(408, "the request took too long to arrive");
+  const std::string too_slow =
+      absl::StrCat(slow.head, "connection: close\r\n\r\n", slow.body->bytes);
   for (;;) {
     self->timer_.expires_after(self->shared_.options.sweep_interval);
     const auto [error] = co_await self->timer_.async_wait(kUseTuple);
@@ -538,7 +545,13 @@ asio::awaitable<void> Worker::Sweep(Worker* self) {
     const MonotonicTime now = self->shared_.clock.Now();
     for (Guarded* guarded : self->guarded_) {
       error_code ignored;
-      if (now >= guarded->deadline) guarded->socket->close(ignored);
+      if (now < guarded->deadline) continue;
+      if (guarded->midway) {
+        // Nothing was written that it does not have, so there is room.
+        (void)send(guarded->socket->native_handle(), too_slow.data(), too_slow.size(),
+                   MSG_DONTWAIT | MSG_NOSIGNAL);
+      }
+      guarded->socket->close(ignored);
     }
   }
 }
