@@ -22,7 +22,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "client/error.h"
+#include "client/string_view.h"
 #include "gateway/certificate_names.h"
 
 namespace semaphore::gateway {
@@ -190,7 +190,7 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
       const auto [error] = co_await stream_.async_handshake(TlsStream::server, kUseTuple);
       if (error) co_return false;
       if (shared_.options.tls->asks_for_certificates()) {
-        certificate_names_ = CertificateNamesOf(stream_.native_handle());
+        certificate_names_ = CertificateNames(stream_.native_handle());
       }
     }
     co_return true;
