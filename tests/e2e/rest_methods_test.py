@@ -93,8 +93,12 @@ class Curl:
         super().setUpClass()
         cls.document = Document(cls.gateway.rest)
 
-    def run_call(self, method, request, *options, tells_secrets=False, **_):
+    # Of `call` alone: what it refuses by itself, and its own exit status for that.
+    test_a_request_that_is_not_well_formed_is_refused_without_being_repeated = None
+
+    def run_call(self, method, request, *options, tells_secrets=False, standard_input=""):
         self.assertFalse(options)
+        request = standard_input if request == "-" else request
         arguments, data = self.document.arguments(method, json.loads(request))
         status, headers, body = curl(*arguments, data=data)
         if not tells_secrets:
