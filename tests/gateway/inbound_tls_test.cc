@@ -165,8 +165,8 @@ class InboundTlsTest : public testing::Test {
   const TestCertificate second_ = authority_.Issue("DNS:gateway.test");
   WallClock clock_;
   TlsConfig config_;
+  std::vector<std::string> news_;  // outlives the watcher that tells them
   std::unique_ptr<InboundTls> tls_;
-  std::vector<std::string> news_;
 };
 
 TEST_F(InboundTlsTest, ShowsTheCertificateOfTheFile) {
