@@ -194,6 +194,7 @@ RestReply SuccessReply(const Answer& answer, std::shared_ptr<const RestBody> bod
   RestReply reply;
   const bool unchanged = !if_none_match.empty() && NamesEtag(if_none_match, body->etag);
   reply.status = unchanged ? 304 : 200;
+  reply.head.reserve(512);
   reply.head = unchanged ? "HTTP/1.1 304 Not Modified\r\n" : "HTTP/1.1 200 OK\r\n";
   if (!unchanged) reply.head += body->head;
   absl::StrAppend(&reply.head, "etag: ", body->etag, "\r\n", CacheControl(answer),

@@ -16,6 +16,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <list>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -38,9 +39,6 @@ constexpr auto kUseTuple = asio::as_tuple(asio::use_awaitable);
 // What a read takes at most: little, for idle connections hold it too, and more for a body.
 constexpr size_t kReadBytes = 4 << 10;
 constexpr size_t kBodyReadBytes = 64 << 10;
-// Of replies that wait while further pipelined requests are answered.
-constexpr size_t kMaxBatchBytes = 64 << 10;
-constexpr size_t kMaxBatchReplies = 64;
 // How much of a refused request is read after the reply, so that closing does not reset it away.
 constexpr size_t kLingerBytes = 256 << 10;
 constexpr std::chrono::seconds kLingerTime{2};
@@ -111,6 +109,7 @@ class Worker {
   std::list<Guarded*> guarded_;
   MonotonicTime ends_at_ = MonotonicTime::max();  // then no connection is left; set by Stop
   RestMemory memory_;
+  RestCall scratch_call_;  // of the hot path; keeps its room from call to call
   absl::Time date_at_ = absl::InfinitePast();
   std::string date_;
   std::thread thread_;
@@ -153,6 +152,81 @@ class BodyShare {
   int64_t taken_ = 0;
 };
 
+// Replies that wait to be written. Short ones are one text, so that they leave in one piece without
+// being gathered.
+class ReplyBatch {
+ public:
+  void Add(std::string_view head, const std::shared_ptr<const RestBody>& body) {
+    if (pieces_.empty() || pieces_.back().body != nullptr) pieces_.emplace_back();
+    Piece& piece = pieces_.back();
+    piece.text += head;
+    bytes_ += head.size();
+    ++replies_;
+    if (body == nullptr) return;
+    bytes_ += body->bytes.size();
+    if (body->bytes.size() <= kCopiedBytes) {
+      piece.text += body->bytes;
+    } else {
+      piece.body = body;
+    }
+  }
+
+  bool empty() const { return bytes_ == 0; }
+  bool full() const { return bytes_ >= kMaxBytes || replies_ >= kMaxReplies; }
+
+  // What is left of it.
+  std::vector<asio::const_buffer> Buffers() const {
+    std::vector<asio::const_buffer> buffers;
+    size_t skipped = 0;
+    const auto add = [&](const std::string& text) {
+      const size_t skip = std::min(text.size(), written_ - skipped);
+      skipped += skip;
+      if (skip < text.size()) buffers.push_back(asio::buffer(text) + skip);
+    };
+    for (const Piece& piece : pieces_) {
+      add(piece.text);
+      if (piece.body != nullptr) add(piece.body->bytes);
+    }
+    return buffers;
+  }
+
+  // Its only piece when nothing of it is written and it is one; else empty.
+  std::string_view Whole() const {
+    if (pieces_.size() != 1 || written_ > 0 || pieces_[0].body != nullptr) return {};
+    return pieces_[0].text;
+  }
+
+  void Written(size_t bytes) {
+    written_ += bytes;
+    if (written_ < bytes_) return;
+    // The room is kept for the next reply, unless it is much for a connection that may be idle.
+    const bool keeps = pieces_.size() == 1 && pieces_[0].text.capacity() <= kKeptBytes;
+    if (keeps) {
+      pieces_[0].text.clear();
+      pieces_[0].body.reset();
+    } else {
+      pieces_.clear();
+    }
+    bytes_ = written_ = replies_ = 0;
+  }
+
+ private:
+  struct Piece {
+    std::string text;
+    std::shared_ptr<const RestBody> body;  // after the text
+  };
+  static constexpr size_t kCopiedBytes = 8 << 10;
+  static constexpr size_t kKeptBytes = 8 << 10;
+  // Of replies that wait while further pipelined requests are answered.
+  static constexpr size_t kMaxBytes = 64 << 10;
+  static constexpr size_t kMaxReplies = 64;
+
+  std::vector<Piece> pieces_;
+  size_t bytes_ = 0;
+  size_t written_ = 0;
+  size_t replies_ = 0;
+};
+
 // A call that the engine has not answered yet.
 struct Pending {
   explicit Pending(const asio::any_io_executor& executor) : wake(executor) {
@@ -188,6 +262,14 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
   }
 
  private:
+  // A call that the engine took and did not answer at once. `head` finds the place where it is
+  // remembered, for that may have been given to another meanwhile.
+  struct Started {
+    RestCall call;
+    Engine::Prepared prepared;
+    std::string head;
+  };
+
   // TLS, where there is any.
   asio::awaitable<bool> Greet() {
     if constexpr (std::is_same_v<Stream, TlsStream>) {
@@ -204,13 +286,14 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
   // Answers what has been received, then reads on. False when the connection is to end.
   asio::awaitable<bool> ServeSome() {
     for (;;) {
-      bool answered = false;
-      if (!co_await AnswerNext(answered)) co_return false;
+      bool answered = AnswerRemembered();
+      if (!answered && !co_await AnswerNext(answered)) co_return false;
+      if (closing_) co_return false;
       if (!answered) break;
-      if (batch_bytes_ < kMaxBatchBytes && batch_heads_.size() < kMaxBatchReplies) continue;
+      if (!batch_.full() || FlushNow()) continue;
       if (!co_await Flush()) co_return false;
     }
-    if (!co_await Flush()) co_return false;
+    if (!FlushNow() && !co_await Flush()) co_return false;
     co_return co_await ReadMore();
   }
 
@@ -239,26 +322,41 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     co_return true;
   }
 
+  // The hot path: a request that came before byte for byte and whose answer needs no waiting. No
+  // coroutine, no parsing, little memory to ask for. False when it is none of these; then either
+  // nothing has happened or the call is in `started_`.
+  bool AnswerRemembered() {
+    // What a certificate proves stands in no head.
+    if (reader_.InBody() || !certificate_names_.empty()) return false;
+    const std::string_view bytes = Received();
+    const std::string_view head = bytes.substr(0, HeadLength(bytes));
+    RestMemory::Entry* const entry = worker_.memory_.Find(head);
+    if (entry == nullptr) return false;
+    shared_.remembered.fetch_add(1, std::memory_order_relaxed);
+    RestCall& call = worker_.scratch_call_;
+    call = entry->call;
+    Engine::Prepared prepared;
+    const std::optional<Answer> answer = Ask(call, prepared);
+    if (!answer) {
+      started_ = Started{std::move(call), std::move(prepared), std::string(head)};
+      Consume(head.size());
+      return false;
+    }
+    Put(shared_.handler.Reply(call, *answer, worker_.memory_, entry), call.head_only);
+    Consume(head.size());
+    return true;
+  }
+
   // Answers the request at the front of what was received, if it is whole. False when the
   // connection is to end.
   asio::awaitable<bool> AnswerNext(bool& answered) {
+    if (started_) {
+      answered = true;
+      Started started = *std::exchange(started_, std::nullopt);
+      co_return co_await Finish(std::move(started));
+    }
     const std::string_view bytes = Received();
     if (bytes.empty()) co_return true;
-    if (!reader_.InBody()) {
-      const size_t head = HeadLength(bytes);
-      // What a certificate proves stands in no head.
-      RestMemory::Entry* entry = head == 0 || !certificate_names_.empty()
-                                     ? nullptr
-                                     : worker_.memory_.Find(bytes.substr(0, head));
-      if (entry != nullptr) {
-        shared_.remembered.fetch_add(1, std::memory_order_relaxed);
-        Consume(head);
-        answered = true;
-        RestCall call = entry->call;
-        std::string place = entry->head;
-        co_return co_await Call(std::move(call), std::move(place));
-      }
-    }
     size_t consumed = 0;
     const bool began_in_head = !reader_.InBody();
     const HttpRequestReader::State state = reader_.Feed(bytes, consumed);
@@ -292,7 +390,7 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
   }
 
   asio::awaitable<bool> Promise() {
-    Append(std::string(kContinue), nullptr);
+    batch_.Add(kContinue, nullptr);
     co_return co_await Flush();
   }
 
@@ -314,25 +412,33 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     co_return co_await Call(std::move(call), std::move(head));
   }
 
-  // By the engine; `head` finds the place where the call is remembered, for that may have been
-  // given to another while this one waited.
+  std::optional<Answer> Ask(RestCall& call, Engine::Prepared& prepared) {
+    call.call.started = shared_.clock.Now();
+    call.call.peer_source = [this] { return peer_; };
+    return shared_.engine.AnswerNow(call.call, prepared);
+  }
+
   asio::awaitable<bool> Call(RestCall call, std::string head) {
-    IncomingCall& incoming = call.call;
-    incoming.started = shared_.clock.Now();
-    incoming.peer_source = [this] { return peer_; };
-    Engine::Prepared prepared;
-    std::optional<Answer> answer = shared_.engine.AnswerNow(incoming, prepared);
-    if (!answer) {
-      if (!co_await Flush()) co_return false;
-      const client::MethodSpec* const method = incoming.method;
-      incoming.peer = peer_;
-      incoming.deadline = MonotonicTime::max();
-      answer = co_await Wait(std::move(incoming), std::move(prepared));
-      incoming.method = method;
-    }
-    const bool head_only = call.head_only;
-    co_return Put(shared_.handler.Reply(call, *answer, worker_.memory_, worker_.memory_.Find(head)),
-                  head_only);
+    Started started{std::move(call), {}, std::move(head)};
+    const std::optional<Answer> answer = Ask(started.call, started.prepared);
+    if (!answer) co_return co_await Finish(std::move(started));
+    co_return Put(shared_.handler.Reply(started.call, *answer, worker_.memory_,
+                                        worker_.memory_.Find(started.head)),
+                  started.call.head_only);
+  }
+
+  // A call that needs waiting.
+  asio::awaitable<bool> Finish(Started started) {
+    if (!co_await Flush()) co_return false;
+    IncomingCall& incoming = started.call.call;
+    const client::MethodSpec* const method = incoming.method;
+    incoming.peer = peer_;
+    incoming.deadline = MonotonicTime::max();
+    const Answer answer = co_await Wait(std::move(incoming), std::move(started.prepared));
+    incoming.method = method;
+    co_return Put(shared_.handler.Reply(started.call, answer, worker_.memory_,
+                                        worker_.memory_.Find(started.head)),
+                  started.call.head_only);
   }
 
   asio::awaitable<Answer> Wait(IncomingCall call, Engine::Prepared prepared) {
@@ -376,33 +482,32 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
   // Adds a reply to those that are to be written. False when the connection ends with it.
   bool Put(RestReply reply, bool head_only) {
     const bool close = reply.close || shared_.draining;
-    std::string head = std::move(reply.head);
-    absl::StrAppend(&head, "date: ", client::ToAbsl(worker_.Date()), "\r\n",
+    absl::StrAppend(&reply.head, "date: ", client::ToAbsl(worker_.Date()), "\r\n",
                     close ? "connection: close\r\n\r\n" : "\r\n");
-    Append(std::move(head), head_only ? nullptr : std::move(reply.body));
+    batch_.Add(reply.head, head_only ? nullptr : reply.body);
     closing_ = close;
     return !close;
   }
 
-  void Append(std::string head, std::shared_ptr<const RestBody> body) {
-    batch_bytes_ += head.size() + (body == nullptr ? 0 : body->bytes.size());
-    batch_heads_.push_back(std::move(head));
-    batch_bodies_.push_back(std::move(body));
+  // Writes the batch if that needs no waiting. False when something is left of it.
+  bool FlushNow() {
+    if (batch_.empty()) return true;
+    if constexpr (std::is_same_v<Stream, tcp::socket>) {
+      const std::string_view whole = batch_.Whole();
+      const ssize_t sent = whole.empty() ? 0
+                                         : send(stream_.native_handle(), whole.data(), whole.size(),
+                                                MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (sent > 0) batch_.Written(static_cast<size_t>(sent));
+    }
+    return batch_.empty();
   }
 
   asio::awaitable<bool> Flush() {
-    if (batch_heads_.empty()) co_return true;
-    std::vector<asio::const_buffer> buffers;
-    buffers.reserve(2 * batch_heads_.size());
-    for (size_t i = 0; i < batch_heads_.size(); ++i) {
-      buffers.push_back(asio::buffer(batch_heads_[i]));
-      if (batch_bodies_[i] != nullptr) buffers.push_back(asio::buffer(batch_bodies_[i]->bytes));
-    }
+    if (batch_.empty()) co_return true;
+    const std::vector<asio::const_buffer> buffers = batch_.Buffers();
     Expect(shared_.options.write_timeout);
     const auto [error, bytes] = co_await asio::async_write(stream_, buffers, kUseTuple);
-    batch_heads_.clear();
-    batch_bodies_.clear();
-    batch_bytes_ = 0;
+    batch_.Written(bytes);
     co_return !error;
   }
 
@@ -466,9 +571,8 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
   size_t at_ = 0;  // what stands before it is consumed
   HttpRequestReader reader_;
   BodyShare body_share_;
-  std::vector<std::string> batch_heads_;
-  std::vector<std::shared_ptr<const RestBody>> batch_bodies_;
-  size_t batch_bytes_ = 0;
+  ReplyBatch batch_;
+  std::optional<Started> started_;
   bool fresh_wait_ = false;  // the next read begins a head or a body
   bool closing_ = false;     // the last reply of the batch ends the connection
   bool lingers_ = false;
