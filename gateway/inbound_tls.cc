@@ -23,6 +23,8 @@ namespace {
 // Of TLS 1.2; those of TLS 1.3 are all good.
 constexpr char kCiphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
 constexpr std::string_view kAlpn = "\x08http/1.1";
+// The longest that a session is resumed in place of a client certificate.
+constexpr std::chrono::minutes kSessionLifetime{5};
 constexpr unsigned char kSessionContext[] = "semaphore-gateway";
 
 int ChooseHttp11(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
@@ -117,6 +119,7 @@ absl::StatusOr<std::unique_ptr<InboundTls>> InboundTls::Create(const TlsConfig& 
   absl::StatusOr<std::shared_ptr<const Snapshot>> first = tls->Make(*std::move(texts), 1);
   if (!first.ok()) return first.status();
   tls->current_ = *std::move(first);
+  tls->begun_ = clock.Now();
   if (tls->listener_) tls->listener_(tls->current_->expiry);
   return tls;
 }
@@ -166,6 +169,7 @@ std::optional<absl::StatusOr<absl::Time>> InboundTls::Judge(absl::StatusOr<TlsTe
   const std::shared_ptr<const Snapshot> current = Current();
   const bool seen_before = SameRead(read, seen_);
   seen_ = read;
+  if (asks_for_certificates() && clock_.Now() - begun_ >= kSessionLifetime) EndSessions();
   if (read.ok() && *read == current->texts) {
     if (clock_.WallNow() < current->expiry) return NoteTrouble(absl::OkStatus(), false);
     return NoteTrouble(
@@ -177,13 +181,22 @@ std::optional<absl::StatusOr<absl::Time>> InboundTls::Judge(absl::StatusOr<TlsTe
   if (!seen_before) return std::nullopt;
   if (!read.ok()) return NoteTrouble(read.status(), true);
   absl::StatusOr<std::shared_ptr<const Snapshot>> next =
-      Make(*std::move(read), current->generation + 1);
+      Make(*std::move(read), Current()->generation + 1);
   if (!next.ok()) return NoteTrouble(next.status(), true);
+  begun_ = clock_.Now();
   const std::lock_guard lock(mutex_);
   current_ = *std::move(next);
   trouble_ = absl::OkStatus();
   ++reloads_;
   return current_->expiry;
+}
+
+void InboundTls::EndSessions() {
+  begun_ = clock_.Now();
+  const std::lock_guard lock(mutex_);
+  auto next = std::make_shared<Snapshot>(*current_);
+  ++next->generation;
+  current_ = std::move(next);
 }
 
 std::optional<absl::StatusOr<absl::Time>> InboundTls::NoteTrouble(absl::Status trouble,

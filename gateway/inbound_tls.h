@@ -30,7 +30,10 @@ class InboundTls {
  public:
   // One sound set, for as long as somebody holds it.
   struct Snapshot {
-    uint64_t generation = 0;  // grows with each set
+    // Grows with each set and, where client certificates count, every five minutes: who gives a
+    // new generation a new context forgets the sessions of the old one, and a session that is
+    // resumed stands for a certificate that nobody looks at again.
+    uint64_t generation = 0;
     TlsTexts texts;
     absl::Time expiry;  // of the listener's own certificate
     // For HTTP: TLS 1.2 or later with AEAD suites, ALPN "http/1.1", client certificates as
@@ -78,14 +81,16 @@ class InboundTls {
   absl::StatusOr<std::shared_ptr<const Snapshot>> Make(TlsTexts texts, uint64_t generation) const;
   // What to tell the listener, if anything.
   std::optional<absl::StatusOr<absl::Time>> Judge(absl::StatusOr<TlsTexts> read);
+  void EndSessions();
   std::optional<absl::StatusOr<absl::Time>> NoteTrouble(absl::Status trouble, bool refused);
 
   const TlsConfig config_;
   const client::Clock& clock_;
   const Listener listener_;
 
-  std::mutex look_mutex_;          // held while the files are looked at; guards the next
+  std::mutex look_mutex_;          // held while the files are looked at; guards the next two
   absl::StatusOr<TlsTexts> seen_;  // at the last look
+  client::MonotonicTime begun_;    // of the generation in force
 
   mutable std::mutex mutex_;  // guards the next four; never held during I/O or a callback
   std::shared_ptr<const Snapshot> current_;

@@ -43,6 +43,9 @@ constexpr size_t kBodyReadBytes = 64 << 10;
 constexpr size_t kLingerBytes = 256 << 10;
 constexpr std::chrono::seconds kLingerTime{2};
 constexpr std::chrono::milliseconds kAcceptRest{100};
+// When the server stops: how long replies may take to leave, and how often that is looked at.
+constexpr std::chrono::seconds kLastWords{1};
+constexpr std::chrono::milliseconds kLastSweeps{20};
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
 tcp::socket& SocketOf(tcp::socket& stream) { return stream; }
@@ -104,6 +107,7 @@ class Worker {
   tcp::acceptor acceptor_;
   asio::steady_timer timer_;
   std::list<Guarded*> guarded_;
+  MonotonicTime ends_at_ = MonotonicTime::max();  // then no connection is left; set by Stop
   RestMemory memory_;
   RestCall scratch_call_;  // of the hot path; keeps its room from call to call
   absl::Time date_at_ = absl::InfinitePast();
@@ -543,7 +547,9 @@ class Connection : public std::enable_shared_from_this<Connection<Stream>> {
     }
   }
 
-  void Expect(std::chrono::nanoseconds limit) { guarded_.deadline = shared_.clock.Now() + limit; }
+  void Expect(std::chrono::nanoseconds limit) {
+    guarded_.deadline = std::min(shared_.clock.Now() + limit, worker_.ends_at_);
+  }
 
   std::string_view Received() const { return std::string_view(received_).substr(at_); }
   void Consume(size_t bytes) {
@@ -643,9 +649,11 @@ asio::awaitable<void> Worker::Sweep(Worker* self) {
   const std::string too_slow =
       absl::StrCat(slow.head, "connection: close\r\n\r\n", slow.body->bytes);
   for (;;) {
-    self->timer_.expires_after(self->shared_.options.sweep_interval);
-    const auto [error] = co_await self->timer_.async_wait(kUseTuple);
-    if (error) co_return;
+    const bool hurried = self->ends_at_ != MonotonicTime::max();
+    self->timer_.expires_after(hurried ? kLastSweeps : self->shared_.options.sweep_interval);
+    co_await self->timer_.async_wait(kUseTuple);
+    const bool ending = self->ends_at_ != MonotonicTime::max();
+    if (ending && self->guarded_.empty()) co_return;
     const MonotonicTime now = self->shared_.clock.Now();
     for (Guarded* guarded : self->guarded_) {
       error_code ignored;
@@ -674,11 +682,14 @@ void Worker::Stop() {
   asio::post(context_, [this] {
     error_code ignored;
     acceptor_.close(ignored);
-    timer_.cancel();
+    // What was answered just now may still be written.
+    ends_at_ = shared_.clock.Now() + kLastWords;
     for (Guarded* guarded : guarded_) {
+      guarded->deadline = std::min(guarded->deadline, ends_at_);
       if (guarded->ongoing != nullptr) guarded->ongoing->Cancel();
-      guarded->socket->close(ignored);
+      if (guarded->idle) guarded->socket->close(ignored);
     }
+    timer_.cancel();  // so that the sweep sees it
   });
   // Ends when the last connection has.
   if (thread_.joinable()) thread_.join();

@@ -78,7 +78,7 @@ class Explorer(GatewayTest):
         body.clear()
         body.send_keys(json.dumps({"projectId": self.ids["project_id"], "reference": "refs/heads/explorer"}))
         self.assertRegex(self.send(), r"^200 ")
-        self.assertEqual(self.simulator.requests("POST")[-1]["path"].rpartition("/")[2], "plumber-workflows")
+        self.assertEqual(len(self.simulator.requests("POST")), 1)
 
     def test_the_page_fits_a_phone_and_a_desk(self):
         for width in (390, 1440):

@@ -421,6 +421,26 @@ class Rotation(TlsTest):
         self.assertEqual(self.gateway.metric("semaphoreci_gateway_tls_reloads_total", result="success"), reloads + 4)
         self.assertEqual(self.gateway.events("tls_certificate_unusable"), troubles)
 
+    def test_sessions_end_with_the_certificate_that_they_began_with(self):
+        context = ssl.create_default_context(cafile=str(self.authority.certificate))
+        context.set_alpn_protocols(["h2"])
+        host, _, port = self.gateway.address.rpartition(":")
+
+        def connect(session=None):
+            """Whether the session was resumed, and the one that came of it."""
+            with socket.create_connection((host, int(port)), timeout=LIMIT_SECONDS) as plain:
+                with context.wrap_socket(plain, server_hostname=host, session=session) as secure:
+                    secure.recv(1)  # the server's first words bring its tickets along
+                    return secure.session_reused, secure.session
+        _, session = connect()
+        resumed, session = connect(session)
+        self.assertTrue(resumed)
+        pair = self.next_pair()
+        self.swap(pair)
+        wait_until(lambda: self.shown() == self.der_of(pair), "the new certificate is shown")
+        resumed, _ = connect(session)
+        self.assertFalse(resumed)
+
     def test_half_a_pair_changes_nothing_and_is_told_once(self):
         before = self.shown()
         pair = self.next_pair()

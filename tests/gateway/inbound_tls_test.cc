@@ -37,11 +37,15 @@ using SslPtr = std::unique_ptr<SSL, decltype(&SSL_free)>;
 // Begins at the real time, which the certificates were made at, and is moved by hand.
 class WallClock final : public client::Clock {
  public:
-  client::MonotonicTime Now() const override { return {}; }
+  client::MonotonicTime Now() const override { return now_; }
   absl::Time WallNow() const override { return wall_; }
-  void Advance(absl::Duration by) { wall_ += by; }
+  void Advance(absl::Duration by) {
+    now_ += absl::ToChronoNanoseconds(by);
+    wall_ += by;
+  }
 
  private:
+  client::MonotonicTime now_;
   absl::Time wall_ = absl::Now();
 };
 
@@ -165,8 +169,8 @@ class InboundTlsTest : public testing::Test {
   const TestCertificate second_ = authority_.Issue("DNS:gateway.test");
   WallClock clock_;
   TlsConfig config_;
+  std::vector<std::string> news_;  // outlives the watcher that tells them
   std::unique_ptr<InboundTls> tls_;
-  std::vector<std::string> news_;
 };
 
 TEST_F(InboundTlsTest, ShowsTheCertificateOfTheFile) {
@@ -422,6 +426,20 @@ TEST_F(InboundTlsTest, NoCertificateIsRefusedOnlyWhereOneIsRequired) {
   Start();
   EXPECT_FALSE(Connect(*tls_).ok);
   EXPECT_TRUE(Connect(*tls_, Showing(authority_.Issue("DNS:web.internal"))).ok);
+}
+
+TEST_F(InboundTlsTest, NoSessionStandsForACertificateForLong) {
+  AskForCertificates(false);
+  Start();
+  clock_.Advance(absl::Minutes(4));
+  Look(1);
+  EXPECT_EQ(tls_->Current()->generation, 1u);
+  clock_.Advance(absl::Minutes(1));
+  Look(2);
+  EXPECT_EQ(tls_->Current()->generation, 2u);
+  EXPECT_EQ(tls_->Current()->texts.certificate, first_.certificate_pem);
+  EXPECT_THAT(news_, IsEmpty());
+  EXPECT_EQ(tls_->GetStats().reloads, 0u);
 }
 
 TEST_F(InboundTlsTest, NewAuthoritiesCountForNewConnections) {

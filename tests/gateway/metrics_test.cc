@@ -140,6 +140,9 @@ TEST(Metrics, SourcesAreAskedAtEachScrape) {
     return state;
   });
   metrics.SetLogDropsSource([] { return uint64_t{5}; });
+  metrics.SetTlsSource([]() -> Metrics::TlsState {
+    return {.certificate_expiry_seconds = 1796717237, .reloads = 3, .refusals = 1};
+  });
   const std::string page = metrics.Text();
   EXPECT_TRUE(
       HasLine(page, "semaphoreci_gateway_upstream_requests_in_flight{organization=\"acme\"} 3"));
@@ -149,6 +152,10 @@ TEST(Metrics, SourcesAreAskedAtEachScrape) {
                       "semaphoreci_gateway_upstream_tls_handshakes_total{organization=\"acme\","
                       "resumed=\"true\"} 7"));
   EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_log_lines_dropped_total 5"));
+  EXPECT_TRUE(
+      HasLine(page, "semaphoreci_gateway_tls_certificate_expiry_timestamp_seconds 1796717237"));
+  EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_tls_reloads_total{result=\"success\"} 3"));
+  EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_tls_reloads_total{result=\"failure\"} 1"));
   EXPECT_TRUE(HasLine(page,
                       "semaphoreci_gateway_upstream_budget_rejections_total{organization=\"acme\","
                       "class=\"batch\"} 9"));
