@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -115,6 +116,7 @@ class RunCounter {
   std::vector<ZeroSeries> TargetZeros(const Project& project, std::string_view target) const;
 
   const RefRules& refs() const { return refs_; }
+  CiLevel level() const { return level_; }
 
   // Finished runs of one pipeline on one ref that are remembered for recoveries.
   static constexpr size_t kMaxOutcomes = 32;
