@@ -47,13 +47,13 @@ class Ledger final : public CollectorLedger {
   static constexpr absl::Duration kPromotionRetention = absl::Hours(24 * 400);
 
   struct Options {
-    std::string state_dir;
+    std::string state_dir = {};
     // How long to wait for another process that has the file locked.
     absl::Duration busy_timeout = absl::Seconds(5);
     // What the file may grow to, in pages of 4 KiB; 0: what the disk holds.
     int64_t max_pages = 0;
     // For tests: told of each statement before it runs, and of "published" after a commit.
-    std::function<void(std::string_view statement)> on_statement;
+    std::function<void(std::string_view statement)> on_statement = {};
   };
 
   // Creates the file if there is none. Errors say which file and what to do:
