@@ -2,7 +2,6 @@
 
 #include <sqlite3.h>
 
-#include <cerrno>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -144,9 +143,7 @@ void Sqlite::Rollback() {
 
 absl::Status Sqlite::ToStatus(int code) const {
   const char* message = connection_ == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(connection_);
-  const int system = connection_ == nullptr ? 0 : sqlite3_system_errno(connection_);
   const std::string ledger = absl::StrCat("the ledger ", path_);
-  const bool no_room = system == ENOSPC || system == EDQUOT || system == EFBIG;
   switch (code & 0xFF) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -164,14 +161,11 @@ absl::Status Sqlite::ToStatus(int code) const {
       return absl::PermissionDeniedError(
           absl::StrCat(ledger, " cannot be opened and written (", message,
                        "): give this process's user the folder and the files in it"));
+    // Also a quota or a limit on the size of files; a full disk is SQLITE_FULL.
     case SQLITE_IOERR:
-      if (no_room) {
-        return absl::ResourceExhaustedError(
-            absl::StrCat(ledger, " cannot grow (", message,
-                         "): make room on its disk; nothing counted is lost"));
-      }
-      return absl::InternalError(absl::StrCat(ledger, " cannot be read or written (", message,
-                                              ", errno ", system, "): look at its disk"));
+      return absl::InternalError(
+          absl::StrCat(ledger, " cannot be read or written (", message,
+                       "): look at its disk, its quota and the system's log"));
     default:
       return absl::InternalError(
           absl::StrCat("SQLite refused an operation on ", ledger, " (", message, ")"));

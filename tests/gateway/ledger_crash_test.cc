@@ -2,12 +2,13 @@
 // or nothing of it, and after the same commit once more the totals are the truth.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 #include <string>
+#include <utility>
 
 #include "gateway/ledger.h"
 #include "tests/client/fake_clock.h"
@@ -168,6 +169,41 @@ TEST_F(LedgerCrash, AWriteAheadLogThatIsTornAnywhereIsWholeOrHasNotHappened) {
     ExpectAllOrNothing(folder.path());
     if (HasFailure()) return;
   }
+}
+
+// Writes fail wherever a limit cuts the file off; then there is room again.
+TEST_F(LedgerCrash, AWriteThatFailsAnywhereLosesAndDoublesNothing) {
+  enum { kFailedClearly = 40, kFitted, kUnclear, kChanged, kWrongTotals };
+  int failed = 0;
+  for (rlim_t limit = 1; limit < 200'000; limit += 9'973) {
+    SCOPED_TRACE(limit);
+    const TemporaryFolder folder;
+    CopyFiles(base_.path(), folder.path());
+    const pid_t child = fork();
+    if (child == 0) {
+      signal(SIGXFSZ, SIG_IGN);
+      const auto ledger = OpenIn(folder.path(), clock_);
+      rlimit size = {};
+      getrlimit(RLIMIT_FSIZE, &size);
+      const rlim_t before = std::exchange(size.rlim_cur, limit);
+      setrlimit(RLIMIT_FSIZE, &size);
+      const absl::Status status = ledger->Commit(SecondBatch()).status();
+      size.rlim_cur = before;
+      setrlimit(RLIMIT_FSIZE, &size);
+      if (!status.ok() && status.message().find("disk") == std::string::npos) _exit(kUnclear);
+      if (!status.ok() && TotalsOf(*ledger) != before_) _exit(kChanged);
+      if (!ledger->Commit(SecondBatch()).ok() || TotalsOf(*ledger) != truth_) _exit(kWrongTotals);
+      _exit(status.ok() ? kFitted : kFailedClearly);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    const int code = WEXITSTATUS(status);
+    EXPECT_TRUE(code == kFailedClearly || code == kFitted) << code;
+    failed += code == kFailedClearly ? 1 : 0;
+    ExpectAllOrNothing(folder.path());
+  }
+  EXPECT_GT(failed, 3);
 }
 
 TEST_F(LedgerCrash, ALedgerIsFreeOnceItsProcessIsDead) {

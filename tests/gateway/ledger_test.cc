@@ -4,6 +4,8 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <map>
@@ -11,6 +13,7 @@
 #include <random>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/client/fake_clock.h"
@@ -436,6 +439,32 @@ TEST_F(LedgerTest, AFullDiskLosesAndDoublesNothing) {
   const auto ledger = Open();
   ASSERT_TRUE(ledger->Commit(BatchOf(many)).ok());
   EXPECT_EQ(TotalsOf(*ledger)[RunsName("passed")], 2002);
+}
+
+TEST_F(LedgerTest, ThePageIsReadWhileTheLedgerCounts) {
+  const auto ledger = Open();
+  std::atomic<bool> done = false;
+  std::thread scraper([&] {
+    double last = 0;
+    while (!done) {
+      const Ledger::Published published = ledger->View();
+      const Page page = PageOf(*published.snapshot);
+      const auto found = page.find(RunsName("passed"));
+      if (found != page.end()) {
+        EXPECT_GE(found->second, last);
+        last = found->second;
+      }
+      ledger->SeriesScraped(published.generation);
+      ledger->GetStats();
+    }
+  });
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_TRUE(ledger->Commit(BatchOf({PipelineOf({.id = std::to_string(i)})})).ok());
+    EXPECT_TRUE(ledger->Settle().ok());
+  }
+  done = true;
+  scraper.join();
+  EXPECT_EQ(TotalsOf(*ledger)[RunsName("passed")], 20);
 }
 
 TEST_F(LedgerTest, AFileOfANewerVersionIsLeftAlone) {
