@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
@@ -39,6 +40,10 @@ class Collector {
     absl::Duration backfill;          // 0: count from now on
     double requests_per_second = 10;  // the budget of each organization
     std::function<std::optional<std::string>(const v1::Pipeline&)> listed_ref;
+    // See CollectingFor::discover.
+    std::function<absl::Status(const CollectedBatch& project,
+                               const std::vector<std::pair<std::string, std::string>>& seen)>
+        discovered = [](const CollectedBatch&, const auto&) { return absl::OkStatus(); };
     std::function<double()> random;  // uniform in [0, 1); thread-safe
     client::Sleeper sleeper = client::SleepUntil;
     // From done to counted, of each pipeline counted. Thread-safe.

@@ -26,6 +26,7 @@ constexpr size_t kDetailedAtOnce = 20;
 // Automatic promotions are triggered and decided within this after the pipeline's end.
 constexpr std::chrono::seconds kPromotionDelay{60};
 constexpr int kPromotionTries = 5;
+constexpr size_t kMaxDiscovered = 5000;  // files on refs
 constexpr size_t kMaxPromotions = 1000;  // waiting
 constexpr int kPromotionsAtOnce = 20;
 constexpr int kPromotionPages = 5;
@@ -127,7 +128,7 @@ ProjectCollector::Doing ProjectCollector::Look() {
     finished_.push_back(std::move(pipeline));
   }
   walk_wanted_ |= !finished_.empty() || active_.cut_off();
-  co_return absl::OkStatus();
+  co_return co_await Discover(std::move(pipelines));
 }
 
 ProjectCollector::Doing ProjectCollector::ReadOldOnes() {
@@ -157,12 +158,7 @@ bool ProjectCollector::WalkIsDue() const {
 ProjectCollector::Doing ProjectCollector::WalkFinished() {
   co_await asio::this_coro::throw_if_cancelled(false);
   walk_wanted_ = true;  // until it is through
-  CollectorLedger& ledger = collecting_.ledger;
-  const absl::StatusOr<std::optional<absl::Time>> watermark =
-      co_await OnThread(collecting_.ledger_thread,
-                        [&ledger, organization = collecting_.organization, project = project_id_] {
-                          return ledger.Watermark(organization, project, kPipelinesMark);
-                        });
+  const absl::StatusOr<std::optional<absl::Time>> watermark = co_await Mark(kPipelinesMark);
   if (!watermark.ok()) co_return watermark.status();
   const MonotonicTime now = collecting_.clock.Now();
   const bool reconcile = !next_reconcile_.has_value() || now >= *next_reconcile_;
@@ -213,13 +209,9 @@ ProjectCollector::Doing ProjectCollector::CommitPage(std::vector<v1::Pipeline> p
     if (ref.has_value()) state_.AddRun(*ref, pipeline);
   }
   if (!ids.empty()) {
-    CollectorLedger& ledger = collecting_.ledger;
-    const absl::StatusOr<std::vector<std::string>> unknown = co_await OnThread(
-        collecting_.ledger_thread,
-        [&ledger, organization = collecting_.organization, project = project_id_,
-         ids = std::move(ids)] { return ledger.Unknown(organization, project, ids); });
+    const absl::StatusOr<std::set<std::string>> unknown = co_await Unknown(std::move(ids));
     if (!unknown.ok()) co_return unknown.status();
-    const std::set<std::string> fresh(unknown->begin(), unknown->end());
+    const std::set<std::string>& fresh = *unknown;
     std::erase_if(pipelines, [&fresh](const v1::Pipeline& pipeline) {
       return fresh.count(pipeline.pipeline_id()) == 0;
     });
@@ -244,7 +236,9 @@ ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pi
     if (!collected.ok()) co_return collected.status();
     batch.pipelines.push_back(*std::move(collected));
     if (batch.pipelines.size() < kDetailedAtOnce) continue;
-    const absl::Status status = co_await Commit(std::exchange(batch, NewBatch()));
+    CollectedBatch full = NewBatch();
+    std::swap(full, batch);
+    const absl::Status status = co_await Commit(std::move(full));
     if (!status.ok()) co_return status;
   }
   batch.watermark = watermark;
@@ -287,6 +281,47 @@ ProjectCollector::Reading<CollectedPipeline> ProjectCollector::WithDetails(v1::P
   co_return out;
 }
 
+// What follows names its work before it awaits it: g++ 12 destroys a temporary lambda twice.
+ProjectCollector::Reading<std::optional<absl::Time>> ProjectCollector::Mark(const char* name) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  auto work = [&ledger = collecting_.ledger, organization = collecting_.organization,
+               project = project_id_,
+               name] { return ledger.Watermark(organization, project, name); };
+  co_return co_await OnThread(collecting_.ledger_thread, std::move(work));
+}
+
+ProjectCollector::Reading<std::set<std::string>> ProjectCollector::Unknown(
+    std::vector<std::string> ids) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  auto work = [&ledger = collecting_.ledger, organization = collecting_.organization,
+               project = project_id_,
+               ids = std::move(ids)] { return ledger.Unknown(organization, project, ids); };
+  const absl::StatusOr<std::vector<std::string>> unknown =
+      co_await OnThread(collecting_.ledger_thread, std::move(work));
+  if (!unknown.ok()) co_return unknown.status();
+  co_return std::set<std::string>(unknown->begin(), unknown->end());
+}
+
+// Series of a pipeline on a listed ref exist before anything is counted in them.
+ProjectCollector::Doing ProjectCollector::Discover(std::vector<v1::Pipeline> pipelines) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  std::vector<std::pair<std::string, std::string>> fresh;
+  for (const v1::Pipeline& pipeline : pipelines) {
+    std::pair<std::string, std::string> key(PipelineFile(pipeline), pipeline.branch_name());
+    if (discovered_.size() >= kMaxDiscovered || discovered_.count(key) > 0) continue;
+    if (!collecting_.listed_ref(pipeline).has_value()) continue;
+    discovered_.insert(key);
+    fresh.push_back(std::move(key));
+  }
+  if (fresh.empty()) co_return absl::OkStatus();
+  auto work = [discover = collecting_.discover, batch = NewBatch(), fresh = std::move(fresh)] {
+    return discover(batch, fresh);
+  };
+  const absl::Status status = co_await OnThread(collecting_.ledger_thread, std::move(work));
+  if (!status.ok()) discovered_.clear();
+  co_return status;
+}
+
 CollectedBatch ProjectCollector::NewBatch() const {
   CollectedBatch batch;
   batch.organization = collecting_.organization;
@@ -301,10 +336,11 @@ ProjectCollector::Doing ProjectCollector::Commit(CollectedBatch batch) {
   if (batch.count) {
     for (const CollectedPipeline& each : batch.pipelines) done.push_back(DoneTime(each.pipeline));
   }
-  CollectorLedger& ledger = collecting_.ledger;
+  auto work = [&ledger = collecting_.ledger, batch = std::move(batch)] {
+    return ledger.Commit(batch);
+  };
   const absl::StatusOr<CommitOutcome> outcome =
-      co_await OnThread(collecting_.ledger_thread,
-                        [&ledger, batch = std::move(batch)] { return ledger.Commit(batch); });
+      co_await OnThread(collecting_.ledger_thread, std::move(work));
   if (!outcome.ok()) co_return outcome.status();
   const absl::Time now = collecting_.clock.WallNow();
   std::vector<absl::Duration> lags;
@@ -386,12 +422,7 @@ ProjectCollector::Doing ProjectCollector::PollTargets() {
       co_await collecting_.reads.Targets(project_id_);
   if (!targets.ok()) co_return targets.status();
   if (!deployments_begun_) {
-    CollectorLedger& ledger = collecting_.ledger;
-    const absl::StatusOr<std::optional<absl::Time>> begun = co_await OnThread(
-        collecting_.ledger_thread,
-        [&ledger, organization = collecting_.organization, project = project_id_] {
-          return ledger.Watermark(organization, project, kDeploymentsMark);
-        });
+    const absl::StatusOr<std::optional<absl::Time>> begun = co_await Mark(kDeploymentsMark);
     if (!begun.ok()) co_return begun.status();
     deployments_begun_ = begun->has_value();
   }
@@ -456,19 +487,16 @@ ProjectCollector::Doing ProjectCollector::ReadDeployments(std::string target_id)
       ids.push_back(deployment.deployment_id());
       all.push_back(deployment);
     }
-    CollectorLedger& ledger = collecting_.ledger;
-    const absl::StatusOr<std::vector<std::string>> unknown =
-        co_await OnThread(collecting_.ledger_thread,
-                          [&ledger, organization = collecting_.organization, project = project_id_,
-                           ids] { return ledger.Unknown(organization, project, ids); });
+    const size_t listed = ids.size();
+    const absl::StatusOr<std::set<std::string>> unknown = co_await Unknown(std::move(ids));
     if (!unknown.ok()) co_return unknown.status();
-    const std::set<std::string> fresh(unknown->begin(), unknown->end());
+    const std::set<std::string>& fresh = *unknown;
     for (const v1::Deployment& deployment : reply->deployments()) {
       const std::string& id = deployment.deployment_id();
       if (fresh.count(id) == 0 || deployments_.size() >= kMaxDeployments) continue;
       deployments_[id] = {target_id, deployment};
     }
-    reached = fresh.size() < ids.size();
+    reached = fresh.size() < listed;
     token = reply->next_page_token();
     if (token.empty()) break;
   }
@@ -525,12 +553,11 @@ ProjectCollector::Doing ProjectCollector::SettleDeployments() {
   }
   for (const std::string& id : settled_ids) deployments_.erase(id);
   if (deployments_begun_) co_return absl::OkStatus();
-  CollectorLedger& ledger = collecting_.ledger;
-  const absl::Status begun = co_await OnThread(
-      collecting_.ledger_thread, [&ledger, organization = collecting_.organization,
-                                  project = project_id_, now = collecting_.clock.WallNow()] {
-        return ledger.SetWatermark(organization, project, kDeploymentsMark, now);
-      });
+  auto work = [&ledger = collecting_.ledger, organization = collecting_.organization,
+               project = project_id_, now = collecting_.clock.WallNow()] {
+    return ledger.SetWatermark(organization, project, kDeploymentsMark, now);
+  };
+  const absl::Status begun = co_await OnThread(collecting_.ledger_thread, std::move(work));
   deployments_begun_ = begun.ok();
   co_return begun;
 }

@@ -15,6 +15,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -43,6 +44,11 @@ struct CollectingFor {
   boost::asio::any_io_executor ledger_thread;
   const client::Clock& clock;
   Log& log;
+  // Pipeline files and branch names seen in the project of an otherwise empty batch; on the
+  // ledger's thread.
+  std::function<absl::Status(const CollectedBatch& project,
+                             const std::vector<std::pair<std::string, std::string>>& seen)>
+      discover;
   // Called after each commit, on the strand.
   std::function<void(const CommitOutcome&, const std::vector<absl::Duration>& lags)> committed;
 };
@@ -92,6 +98,9 @@ class ProjectCollector {
                   std::optional<absl::Time> watermark);
   Reading<CollectedPipeline> WithDetails(v1::Pipeline pipeline);
   Doing Commit(CollectedBatch batch);
+  Reading<std::optional<absl::Time>> Mark(const char* name);
+  Reading<std::set<std::string>> Unknown(std::vector<std::string> ids);
+  Doing Discover(std::vector<v1::Pipeline> pipelines);
   CollectedBatch NewBatch() const;
   void QueuePromotions(const v1::Pipeline& pipeline);
   Doing PollPromotions();
@@ -109,7 +118,8 @@ class ProjectCollector {
   std::optional<absl::Time> watermark_;
 
   ActivePipelines active_;
-  std::vector<v1::Pipeline> finished_;  // seen by a look, not yet committed
+  std::vector<v1::Pipeline> finished_;                        // seen by a look, not yet committed
+  std::set<std::pair<std::string, std::string>> discovered_;  // files and branches told
   bool walk_wanted_ = true;
   client::MonotonicTime last_walk_;
   std::optional<client::MonotonicTime> next_reconcile_;  // nothing: at once
