@@ -8,6 +8,7 @@ PACKAGES=(
   golang-github-gogo-googleapis-dev       # google/api and google/rpc, which protoc compiles
   libboost1.81-dev libboost-json1.81-dev libboost-program-options1.81-dev
   libabsl-dev libssl-dev zlib1g-dev libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev
+  libsqlite3-dev libre2-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   # To run and to look at it.
   ca-certificates curl

@@ -1,0 +1,46 @@
+// What the CI families hold at one moment, without a registry: the collector publishes a snapshot,
+// the pages of /metrics/ci are written from it. It knows nothing of either.
+#ifndef SEMAPHORE_GATEWAY_CI_SERIES_H_
+#define SEMAPHORE_GATEWAY_CI_SERIES_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace semaphore::gateway {
+
+struct Exemplar {
+  std::string pipeline_id;
+  std::string workflow_id;
+  double value = 0;
+  absl::Time time;
+};
+
+struct CiSeries {
+  std::vector<std::string> labels;  // values, in the order of the family's labels in the catalogue
+  double value = 0;                 // counter, gauge
+  // Histogram: not cumulative, one more than the catalogue's bounds (the last is +Inf).
+  std::vector<uint64_t> buckets;
+  double sum = 0;  // histogram
+  // Counter: one; histogram: one per bucket; may be empty.
+  std::vector<std::optional<Exemplar>> exemplars;
+};
+
+struct CiFamily {
+  std::string_view name;  // as in the catalogue
+  std::vector<CiSeries> series;
+};
+
+// Immutable once published.
+struct CiSnapshot {
+  std::vector<CiFamily> families;
+  absl::Time collected;
+};
+
+}  // namespace semaphore::gateway
+
+#endif  // SEMAPHORE_GATEWAY_CI_SERIES_H_
