@@ -16,6 +16,10 @@ PACKAGES=(
   python3-grpcio python3-protobuf python3-jsonschema openssl
 )
 
+# Only tests/run.sh adds these: promtool, and parsers that are not ours. Debian's prometheus is also a service:
+# where systemd runs it is started on port 9090 by its installation. The tests start one of their own.
+MONITORING_PACKAGES=(prometheus python3-prometheus-client python3-yaml)
+
 # To test pages in a real browser; big, so only where all is tested.
 BROWSER_PACKAGES=(chromium chromium-driver python3-selenium)
 

@@ -9,17 +9,19 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
 #include <optional>
 #include <set>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/gzip_stream.h"
 #include "gateway/json_text.h"
-#include "gateway/metrics.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -31,7 +33,7 @@ using asio::ip::tcp;
 using Reply = http::response<http::string_body>;
 
 constexpr auto kUseTuple = asio::as_tuple(asio::use_awaitable);
-constexpr std::string_view kPaths = "/metrics\n/healthz\n/readyz\n";
+constexpr std::string_view kPaths = "/metrics\n/metrics/ci\n/healthz\n/readyz\n";
 constexpr const char* kPlainText = "text/plain; charset=utf-8";
 
 // How much of a refused request is read after the reply, so that closing does not reset it away,
@@ -41,7 +43,16 @@ constexpr std::chrono::seconds kLingerTime{2};
 // How long a failing accept (no descriptor is left) rests.
 constexpr std::chrono::milliseconds kAcceptRest{100};
 
-Reply MakeReply(http::status status, const char* content_type, std::string body) {
+// A page is made and sent in pieces of about this size, before and after compression.
+constexpr size_t kPieceBytes = 64 << 10;
+constexpr size_t kSendBytes = 16 << 10;
+
+struct Wish {
+  Exposition format = Exposition::kText;
+  bool gzip = false;
+};
+
+Reply MakeReply(http::status status, std::string_view content_type, std::string body) {
   Reply reply(status, 11);
   reply.set(http::field::content_type, content_type);
   reply.set(http::field::cache_control, "no-store");
@@ -71,20 +82,65 @@ Reply MakeReadiness(const std::vector<std::string>& reasons,
   return MakeReply(status, "application/json", std::move(body));
 }
 
-Reply Answer(const AdminServer::Sources& sources, http::verb verb, std::string_view target) {
-  const std::string_view path = target.substr(0, target.find('?'));
-  const bool known = path == "/metrics" || path == "/healthz" || path == "/readyz";
+// The values of every header of that name, as one.
+template <typename Request>
+std::string Joined(const Request& request, http::field name) {
+  std::string out;
+  const auto [first, last] = request.equal_range(name);
+  for (auto header = first; header != last; ++header) {
+    absl::StrAppend(&out, out.empty() ? "" : ",", std::string_view(header->value()));
+  }
+  return out;
+}
+
+template <typename Request>
+Wish WishOf(const Request& request) {
+  return {.format = NegotiateExposition(Joined(request, http::field::accept)),
+          .gzip = AcceptsGzip(Joined(request, http::field::accept_encoding))};
+}
+
+template <typename Message>
+void SetPageHeaders(Wish wish, Message* reply) {
+  reply->set(http::field::content_type, ContentTypeOf(wish.format));
+  reply->set(http::field::cache_control, "no-store");
+  reply->set(http::field::vary, "Accept, Accept-Encoding");
+  if (wish.gzip) reply->set(http::field::content_encoding, "gzip");
+}
+
+Reply MakeMetrics(const AdminServer::Sources& sources, Wish wish) {
+  std::string page = sources.metrics(wish.format);
+  Reply reply = MakeReply(http::status::ok, "", wish.gzip ? Gzip(page) : std::move(page));
+  SetPageHeaders(wish, &reply);
+  return reply;
+}
+
+std::string_view PathOf(std::string_view target) { return target.substr(0, target.find('?')); }
+
+bool IsRead(http::verb verb) { return verb == http::verb::get || verb == http::verb::head; }
+
+// Everything but the page of CI facts, which is sent in pieces; of that only why it cannot be had.
+Reply Answer(const AdminServer::Sources& sources, http::verb verb, std::string_view path,
+             Wish wish) {
+  const bool known =
+      path == "/metrics" || path == "/metrics/ci" || path == "/healthz" || path == "/readyz";
   if (!known) {
     return MakeReply(http::status::not_found, kPlainText,
                      "not found; there is:\n" + std::string(kPaths));
   }
-  if (verb != http::verb::get && verb != http::verb::head) {
+  if (!IsRead(verb)) {
     Reply reply = MakeReply(http::status::method_not_allowed, kPlainText, "use GET or HEAD\n");
     reply.set(http::field::allow, "GET, HEAD");
     return reply;
   }
-  if (path == "/metrics") {
-    return MakeReply(http::status::ok, kMetricsContentType, sources.metrics());
+  if (path == "/metrics") return MakeMetrics(sources, wish);
+  if (path == "/metrics/ci" && !sources.ci_snapshot) {
+    return MakeReply(http::status::not_found, kPlainText,
+                     "no facts about CI are collected here: the configuration has no section "
+                     "metrics\n");
+  }
+  if (path == "/metrics/ci") {
+    return MakeReply(http::status::service_unavailable, kPlainText,
+                     "no facts about CI have been collected yet\n");
   }
   if (path == "/readyz") return MakeReadiness(sources.not_ready_because(), sources.notes());
   return MakeReply(http::status::ok, kPlainText, "ok\n");
@@ -144,11 +200,21 @@ class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
 
   static asio::awaitable<void> AcceptAll(std::shared_ptr<Impl> self);
   static asio::awaitable<void> Serve(std::shared_ptr<Impl> self, tcp::socket socket);
+  struct PageRequest {
+    Wish wish;
+    unsigned version = 11;
+    bool keep = false;
+    bool without_body = false;
+  };
+
   // True when the connection may carry another request.
   static asio::awaitable<bool> ServeOne(Impl* self, beast::tcp_stream* stream,
                                         beast::flat_buffer* buffer);
   static asio::awaitable<bool> Send(Impl* self, beast::tcp_stream* stream, Reply reply,
                                     bool without_body);
+  // True when the whole page was sent; only its header for HEAD.
+  static asio::awaitable<bool> SendPage(Impl* self, beast::tcp_stream* stream, CiPage* page,
+                                        PageRequest request);
   static asio::awaitable<void> Linger(beast::tcp_stream* stream);
   void CloseAll();
 
@@ -222,7 +288,25 @@ asio::awaitable<bool> AdminServer::Impl::ServeOne(Impl* self, beast::tcp_stream*
     co_return false;
   }
   const auto& request = parser.get();
-  Reply reply = Answer(self->sources_, request.method(), request.target());
+  const std::string_view path = PathOf(request.target());
+  const Wish wish = WishOf(request);
+  if (path == "/metrics/ci" && IsRead(request.method()) && self->sources_.ci_snapshot) {
+    const std::shared_ptr<const CiSnapshot> snapshot = self->sources_.ci_snapshot();
+    if (snapshot != nullptr) {
+      CiPage page(snapshot, wish.format);
+      // Without chunks, the end of the connection is the end of the page.
+      const PageRequest of{.wish = wish,
+                           .version = request.version(),
+                           .keep = request.keep_alive() && request.version() >= 11,
+                           .without_body = request.method() == http::verb::head};
+      const bool sent = co_await SendPage(self, stream, &page, of);
+      if (sent && !of.without_body && self->sources_.ci_scraped) {
+        self->sources_.ci_scraped(snapshot, page.dropped());
+      }
+      co_return sent&& of.keep;
+    }
+  }
+  Reply reply = Answer(self->sources_, request.method(), path, wish);
   const bool keep = request.keep_alive();
   reply.version(request.version());
   reply.keep_alive(keep);
@@ -242,6 +326,53 @@ asio::awaitable<bool> AdminServer::Impl::Send(Impl* self, beast::tcp_stream* str
     co_return !error;
   }
   const auto [error, bytes] = co_await http::async_write(*stream, serializer, kUseTuple);
+  co_return !error;
+}
+
+asio::awaitable<bool> AdminServer::Impl::SendPage(Impl* self, beast::tcp_stream* stream,
+                                                  CiPage* page, PageRequest request) {
+  http::response<http::empty_body> head(http::status::ok, request.version);
+  SetPageHeaders(request.wish, &head);
+  head.keep_alive(request.keep);
+  const bool chunked = request.version >= 11;
+  head.chunked(chunked);
+  http::response_serializer<http::empty_body> serializer(head);
+  stream->expires_after(self->options_.write_timeout);  // for all of it
+  const auto [head_error, ignored] =
+      co_await http::async_write_header(*stream, serializer, kUseTuple);
+  if (head_error) co_return false;
+  if (request.without_body) co_return true;
+
+  std::optional<GzipStream> gzip;
+  if (request.wish.gzip) gzip.emplace();
+  std::string piece;
+  std::string compressed;
+  for (bool more = true; more;) {
+    piece.clear();
+    more = page->Append(kPieceBytes, &piece);
+    if (gzip) gzip->Add(piece, !more, &compressed);
+    if (gzip && more && compressed.size() < kSendBytes) {
+      // Others on this thread get their turn between any two pieces.
+      co_await asio::post(self->strand_, kUseTuple);
+      continue;
+    }
+    std::string& body = gzip ? compressed : piece;
+    // An empty chunk would be the last one.
+    const bool empty = body.empty();
+    beast::error_code error;
+    if (!empty && chunked) {
+      std::tie(error, std::ignore) =
+          co_await asio::async_write(*stream, http::make_chunk(asio::buffer(body)), kUseTuple);
+    } else if (!empty) {
+      std::tie(error, std::ignore) =
+          co_await asio::async_write(*stream, asio::buffer(body), kUseTuple);
+    }
+    if (error) co_return false;
+    body.clear();
+  }
+  if (!chunked) co_return true;
+  const auto [error, bytes] =
+      co_await asio::async_write(*stream, http::make_chunk_last(), kUseTuple);
   co_return !error;
 }
 

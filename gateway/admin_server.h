@@ -1,6 +1,6 @@
-// The operator's port: /metrics, /healthz and /readyz over plain HTTP/1.1. It answers from this
-// process alone and never waits for upstream. Give it an io_context that no call runs on: writing
-// the metrics page takes milliseconds of its thread.
+// The operator's port: /metrics, /metrics/ci, /healthz and /readyz over plain HTTP/1.1. It answers
+// from this process alone and never waits for upstream. Give it an io_context that no call runs on:
+// writing a metrics page takes milliseconds of its thread.
 #ifndef SEMAPHORE_GATEWAY_ADMIN_SERVER_H_
 #define SEMAPHORE_GATEWAY_ADMIN_SERVER_H_
 
@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "gateway/ci_series.h"
+#include "gateway/exposition.h"
 
 namespace semaphore::gateway {
 
@@ -31,12 +33,19 @@ class AdminServer {
     std::chrono::milliseconds write_timeout{std::chrono::seconds(10)};
   };
 
-  // Both are called on the server's executor and must not block or throw.
+  using CiSource = std::function<std::shared_ptr<const CiSnapshot>()>;
+
+  // All are called on the server's executor and must not block or throw.
   struct Sources {
-    std::function<std::string()> metrics;                         // the page of /metrics
+    std::function<std::string(Exposition)> metrics;               // the page of /metrics
     std::function<std::vector<std::string>()> not_ready_because;  // empty: ready
     // What is not well and yet no reason to send callers elsewhere; told by /readyz too.
     std::function<std::vector<std::string>()> notes = [] { return std::vector<std::string>(); };
+    // The facts of /metrics/ci; null while there are none yet. Without it the page is not found.
+    CiSource ci_snapshot = nullptr;
+    // A page of this snapshot has left whole; `dropped` of its series were not fit to be on it.
+    std::function<void(const std::shared_ptr<const CiSnapshot>& snapshot, uint64_t dropped)>
+        ci_scraped = nullptr;
   };
 
   // Binds, listens and serves as soon as the executor runs. UNAVAILABLE or INVALID_ARGUMENT when it

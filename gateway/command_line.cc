@@ -16,11 +16,15 @@ namespace {
 namespace options = boost::program_options;
 
 const std::map<std::string, Command>& Commands() {
-  static const auto* commands = new std::map<std::string, Command>{
-      {"serve", Command::kServe},         {"check-config", Command::kCheckConfig},
-      {"call", Command::kCall},           {"health", Command::kHealth},
-      {"version", Command::kVersion},     {"help", Command::kHelp},
-      {"hash-token", Command::kHashToken}};
+  static const auto* commands =
+      new std::map<std::string, Command>{{"serve", Command::kServe},
+                                         {"check-config", Command::kCheckConfig},
+                                         {"call", Command::kCall},
+                                         {"health", Command::kHealth},
+                                         {"version", Command::kVersion},
+                                         {"help", Command::kHelp},
+                                         {"hash-token", Command::kHashToken},
+                                         {"metrics-catalog", Command::kMetricsCatalog}};
   return *commands;
 }
 
@@ -160,6 +164,7 @@ std::string Usage() {
                               [TLS] METHOD [JSON | -]
        semaphore-gateway health [--address HOST:PORT] [--token-file FILE] [--timeout 5s] [TLS]
        semaphore-gateway hash-token [--new]
+       semaphore-gateway metrics-catalog
        semaphore-gateway version
 
 serve         run the gateway (the default). Without a file, SEMAPHORE_ORGANIZATION and SEMAPHORE_API_TOKEN are enough.
@@ -170,6 +175,8 @@ call          make one call to a running gateway, for example
 health        exit status 0 when the gateway there is serving.
 hash-token    read a caller's token from the first line of standard input and print its entry for the callers file;
               --new makes a token and prints it first.
+metrics-catalog
+              print every family of metrics that the gateway can export, as JSON.
 
 --token-file  a file with the caller's own token. It is sent over TLS, or to this machine.
 TLS is --tls-ca FILE [--tls-cert FILE [--tls-key FILE]] [--tls-server-name NAME]: the authorities to trust (the

@@ -10,7 +10,16 @@
 
 namespace semaphore::gateway {
 
-enum class Command { kServe, kCheckConfig, kCall, kHealth, kVersion, kHelp, kHashToken };
+enum class Command {
+  kServe,
+  kCheckConfig,
+  kCall,
+  kHealth,
+  kHashToken,
+  kMetricsCatalog,
+  kVersion,
+  kHelp
+};
 
 struct CommandLine {
   Command command = Command::kServe;

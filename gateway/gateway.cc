@@ -247,7 +247,7 @@ absl::Status Gateway::Parts::Start() {
   admin_options.port = config.admin.port;
   absl::StatusOr<std::unique_ptr<AdminServer>> admin_started =
       AdminServer::Start(admin_io->context().get_executor(), admin_options,
-                         {.metrics = [this] { return metrics->Text(); },
+                         {.metrics = [this](Exposition format) { return metrics->Page(format); },
                           .not_ready_because = [this] { return NotReadyBecause(); },
                           .notes = [this] { return Notes(); }});
   if (!admin_started.ok()) return admin_started.status();

@@ -22,6 +22,7 @@
 #include "gateway/gateway.h"
 #include "gateway/hash_token_command.h"
 #include "gateway/log.h"
+#include "gateway/metrics_catalog.h"
 #include "gateway/version.h"
 
 namespace semaphore::gateway {
@@ -160,6 +161,9 @@ int Main(const std::vector<std::string>& arguments) {
       return Call(*line);
     case Command::kHashToken:
       return HashCallerToken(*line);
+    case Command::kMetricsCatalog:
+      std::cout << MetricsCatalogJson();
+      return 0;
     case Command::kVersion:
       std::cout << "semaphore-gateway " << kVersion << '\n';
       return 0;

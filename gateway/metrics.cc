@@ -5,15 +5,15 @@
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
 #include <prometheus/registry.h>
-#include <prometheus/text_serializer.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <mutex>
-#include <sstream>
+#include <set>
 #include <utility>
 
-#include "gateway/json_text.h"
 #include "gateway/process_metrics.h"
 
 namespace semaphore::gateway {
@@ -25,7 +25,6 @@ using prometheus::Histogram;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
-constexpr size_t kMaxLabelBytes = 128;
 constexpr int kUnknownCode = 2;
 
 // The spelling of go-grpc-prometheus, which dashboards and alerts for grpc_server_* expect.
@@ -74,16 +73,6 @@ void AddSample(MetricFamily* family, std::vector<prometheus::ClientMetric::Label
 
 }  // namespace
 
-std::string CleanLabelValue(std::string_view value) {
-  std::string cleaned = RepairUtf8(value, kMaxLabelBytes);
-  std::string out;
-  for (const char c : cleaned) {
-    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
-    out += control ? std::string_view("\xEF\xBF\xBD") : std::string_view(&c, 1);
-  }
-  return RepairUtf8(out, kMaxLabelBytes);
-}
-
 struct Metrics::Families {
   explicit Families(const Options& options);
 
@@ -94,6 +83,7 @@ struct Metrics::Families {
   std::vector<MetricFamily> CollectTls() const;
   std::vector<MetricFamily> CollectCallers() const;
   std::vector<MetricFamily> CollectRest() const;
+  std::vector<MetricFamily> Collect() const;
 
   struct MethodChildren {
     Counter* started = nullptr;
@@ -130,6 +120,7 @@ struct Metrics::Families {
   Counter& quota_rejections;
   Family<Counter>& caller_requests;
   Family<Counter>& caller_refusals;
+  Counter& ci_series_dropped;
   Family<Counter>& unknown_fields;
   Family<Counter>& unknown_enum_words;
   Family<Counter>& cache_requests;
@@ -205,6 +196,11 @@ Metrics::Families::Families(const Options& options)
                                     "anonymous: nobody known, other: names beyond the first 200.")),
       caller_refusals(CounterFamily(registry, "semaphoreci_gateway_caller_refusals_total",
                                     "Calls refused because of who made them, by reason.")),
+      ci_series_dropped(CounterFamily(registry, "semaphoreci_gateway_ci_series_dropped_total",
+                                      "Series left out of the pages of CI facts because their "
+                                      "family was over its cap or they did not fit it; 0 unless "
+                                      "something is wrong.")
+                            .Add({})),
       unknown_fields(CounterFamily(registry, "semaphoreci_gateway_unknown_fields_total",
                                    "Fields in replies of the Semaphore API that this release does "
                                    "not know (schema drift).")),
@@ -596,16 +592,58 @@ void Metrics::SetAuditSource(AuditSource source) {
   families_->audit = std::move(source);
 }
 
-std::string Metrics::Text() const {
-  std::vector<MetricFamily> page = families_->registry.Collect();
-  for (MetricFamily& family : families_->CollectUpstream()) page.push_back(std::move(family));
-  for (MetricFamily& family : families_->CollectTls()) page.push_back(std::move(family));
-  for (MetricFamily& family : families_->CollectCallers()) page.push_back(std::move(family));
-  for (MetricFamily& family : families_->CollectRest()) page.push_back(std::move(family));
+void Metrics::CiSeriesDropped(uint64_t count) {
+  families_->ci_series_dropped.Increment(static_cast<double>(count));
+}
+
+std::vector<MetricFamily> Metrics::Families::Collect() const {
+  std::vector<MetricFamily> page = registry.Collect();
+  for (MetricFamily& family : CollectUpstream()) page.push_back(std::move(family));
+  for (MetricFamily& family : CollectTls()) page.push_back(std::move(family));
+  for (MetricFamily& family : CollectCallers()) page.push_back(std::move(family));
+  for (MetricFamily& family : CollectRest()) page.push_back(std::move(family));
   for (MetricFamily& family : CollectProcessMetrics("/proc")) page.push_back(std::move(family));
-  std::ostringstream out;
-  prometheus::TextSerializer().Serialize(out, page);
-  return std::move(out).str();
+  return page;
+}
+
+std::string Metrics::Page(Exposition format) const {
+  return WriteFamilies(families_->Collect(), format);
+}
+
+// Read off a page on which nothing is missing, so that it cannot differ from what is served.
+std::vector<Metrics::Description> Metrics::Catalog() {
+  Options options;
+  options.methods = {{.service = "service", .method = "method"}};
+  options.organizations = {"organization"};
+  options.routes = {{.verb = "GET", .route = "route"}};
+  options.failure_causes = options.retry_reasons = options.priorities =
+      options.circuit_states = {"any"};
+  options.build_info = {{"version", "any"}};
+  Metrics metrics(options);
+  metrics.SetUpstreamSource(0, [] { return UpstreamState(); });
+  metrics.SetCacheSource([] { return CacheState(); });
+  metrics.SetLogDropsSource([] { return uint64_t{0}; });
+
+  std::vector<Description> out;
+  for (const MetricFamily& collected : metrics.families_->Collect()) {
+    Description family;
+    family.name = collected.name;
+    family.type = collected.type == MetricType::Counter ? "counter"
+                  : collected.type == MetricType::Gauge ? "gauge"
+                                                        : "histogram";
+    family.unit = UnitOf(collected.name);
+    family.help = collected.help;
+    std::set<std::string> labels;
+    for (const prometheus::ClientMetric& metric : collected.metric) {
+      for (const auto& label : metric.label) labels.insert(label.name);
+    }
+    family.labels.assign(labels.begin(), labels.end());
+    for (const auto& bucket : collected.metric.front().histogram.bucket) {
+      if (std::isfinite(bucket.upper_bound)) family.buckets.push_back(bucket.upper_bound);
+    }
+    out.push_back(std::move(family));
+  }
+  return out;
 }
 
 }  // namespace semaphore::gateway

@@ -14,11 +14,10 @@
 #include <string_view>
 #include <vector>
 
-namespace semaphore::gateway {
+#include "gateway/exposition.h"
+#include "gateway/label_value.h"
 
-// At most 128 bytes of valid UTF-8; control characters and malformed bytes become U+FFFD. One
-// hostile value must not make Prometheus refuse the whole page.
-std::string CleanLabelValue(std::string_view value);
+namespace semaphore::gateway {
 
 class Metrics {
  public:
@@ -151,15 +150,28 @@ class Metrics {
   void SetRestSource(RestSource source);
   void SetAuditSource(AuditSource source);
 
-  // The page in text format 0.0.4. Takes milliseconds and no lock that a call waits for.
-  std::string Text() const;
+  // Series that the pages of /metrics/ci left out as a last resort.
+  void CiSeriesDropped(uint64_t count);
+
+  // The page. Takes milliseconds and no lock that a call waits for.
+  std::string Page(Exposition format) const;
+  std::string Text() const { return Page(Exposition::kText); }
+
+  // Every family above once, with the names of its labels in alphabetical order.
+  struct Description {
+    std::string name;
+    std::string type;  // "counter"
+    std::string unit;  // "seconds"
+    std::string help;
+    std::vector<std::string> labels;
+    std::vector<double> buckets;
+  };
+  static std::vector<Description> Catalog();
 
  private:
   struct Families;  // keeps prometheus-cpp out of this header
   const std::unique_ptr<Families> families_;
 };
-
-inline constexpr char kMetricsContentType[] = "text/plain; version=0.0.4; charset=utf-8";
 
 }  // namespace semaphore::gateway
 

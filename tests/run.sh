@@ -40,6 +40,7 @@ main() {
     esac
     shift
   done
+  PACKAGES+=("${MONITORING_PACKAGES[@]}")
   install_packages
   # Preset by preset, and the first that fails ends it: its summary is then the last that is said.
   local preset

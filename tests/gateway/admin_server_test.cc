@@ -62,7 +62,7 @@ class AdminServerTest : public testing::Test {
  protected:
   void Start(const AdminServer::Options& options = {}) {
     AdminServer::Sources sources;
-    sources.metrics = [this] { return page_; };
+    sources.metrics = [this](Exposition) { return page_; };
     sources.not_ready_because = [this] {
       const std::lock_guard lock(mutex_);
       return reasons_;

@@ -1,9 +1,12 @@
 #include "tests/simulator/command_line.h"
 
+#include <functional>
 #include <optional>
 
 #include "absl/status/status.h"
 #include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "tests/simulator/access.h"
 
 namespace semaphore::simulator {
@@ -24,6 +27,11 @@ absl::Status ReadNumber(const std::string& option, const std::string& text, int6
   }
   into = static_cast<Number>(number);
   return absl::OkStatus();
+}
+
+// From now on time goes `pace` times as fast.
+std::function<absl::Time()> PacedTime(int pace) {
+  return [pace, start = absl::Now()] { return start + pace * (absl::Now() - start); };
 }
 
 absl::Status ReadOption(const std::string& option, const std::string& value,
@@ -48,6 +56,12 @@ absl::Status ReadOption(const std::string& option, const std::string& value,
   if (option == "--later-agents") return ReadNumber(option, value, 0, 5000, options.later_agents);
   if (option == "--huge-log-bytes") {
     return ReadNumber(option, value, 1024, 512 << 20, options.huge_log_bytes);
+  }
+  if (option == "--pace") {
+    int pace = 1;
+    const absl::Status read = ReadNumber(option, value, 1, 1000, pace);
+    if (read.ok()) options.now = PacedTime(pace);
+    return read;
   }
   if (option == "--seed") {
     if (!absl::SimpleAtoi(value, &options.seed)) return Refused(option, "a whole number");
@@ -102,6 +116,7 @@ const char kUsage[] =
     "  --agents-per-millisecond N\n"
     "                         how many connect in the same millisecond; 1 unless given\n"
     "  --later-agents N       connect one by one, a minute apart; 3 unless given\n"
+    "  --pace N               its time goes N times as fast from the start on; 1 unless given\n"
     "  --certificate-file FILE, --key-file FILE\n"
     "                         PEM files to use instead of a certificate made at the start\n";
 

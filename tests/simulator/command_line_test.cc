@@ -46,6 +46,17 @@ TEST(CommandLineTest, OptionsAreReadInBothSpellings) {
   EXPECT_EQ(read->options.deployments, 0);
 }
 
+TEST(CommandLineTest, ItsTimeGoesAsFastAsThePaceSays) {
+  const absl::Time before = absl::Now();
+  const auto read = ParseCommandLine({"--pace", "1000"});
+  ASSERT_TRUE(read.ok()) << read.status();
+  const absl::Time first = read->options.now();
+  const absl::Time real = absl::Now();
+  EXPECT_GE(first, before);
+  EXPECT_LE(first, before + 1000 * (real - before));
+  EXPECT_GE(read->options.now(), first);
+}
+
 TEST(CommandLineTest, WrongOptionsAreNamed) {
   const std::pair<std::vector<std::string>, const char*> rows[] = {
       {{"--prot", "1"}, "unknown option --prot"},
