@@ -617,12 +617,16 @@ std::vector<Metrics::Description> Metrics::Catalog() {
   options.organizations = {"organization"};
   options.routes = {{.verb = "GET", .route = "route"}};
   options.failure_causes = options.retry_reasons = options.priorities =
-      options.circuit_states = {"any"};
+      options.circuit_states = options.caller_refusals = {"any"};
   options.build_info = {{"version", "any"}};
   Metrics metrics(options);
   metrics.SetUpstreamSource(0, [] { return UpstreamState(); });
   metrics.SetCacheSource([] { return CacheState(); });
   metrics.SetLogDropsSource([] { return uint64_t{0}; });
+  metrics.SetTlsSource([] { return TlsState(); });
+  metrics.SetCallersSource([] { return CallersState(); });
+  metrics.SetAuditSource([] { return AuditState(); });
+  metrics.SetRestSource([] { return RestState(); });
 
   std::vector<Description> out;
   for (const MetricFamily& collected : metrics.families_->Collect()) {
