@@ -7,19 +7,21 @@ PACKAGES=(
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   golang-github-gogo-googleapis-dev       # google/api and google/rpc, which protoc compiles
   libboost1.81-dev libboost-json1.81-dev libboost-program-options1.81-dev
-  libabsl-dev libssl-dev libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev zlib1g-dev
+  libabsl-dev libssl-dev zlib1g-dev libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev
+  libsqlite3-dev libre2-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   # To run and to look at it.
   ca-certificates curl
-  # To test: a gRPC client that is not ours, and certificates.
-  python3-grpcio python3-protobuf openssl
-  # To test metrics pages: promtool, and a parser that is not ours.
-  prometheus python3-prometheus-client
+  # To test: a gRPC client that is not ours, a validator of JSON schemas, and certificates.
+  python3-grpcio python3-protobuf python3-jsonschema openssl
 )
 
-# Only tests/run.sh adds these, because Debian's prometheus is also a service: where systemd runs it is
-# started on port 9090 by its installation. The tests start one of their own.
-MONITORING_PACKAGES=(prometheus python3-yaml)
+# Only tests/run.sh adds these: promtool, and parsers that are not ours. Debian's prometheus is also a service:
+# where systemd runs it is started on port 9090 by its installation. The tests start one of their own.
+MONITORING_PACKAGES=(prometheus python3-prometheus-client python3-yaml)
+
+# To test pages in a real browser; big, so only where all is tested.
+BROWSER_PACKAGES=(chromium chromium-driver python3-selenium)
 
 missing_packages() {
   local package status

@@ -604,9 +604,10 @@ bool Soak::Go() {
   upstream_ = *Simulator::Start({.seed = options_.seed, .workflows_per_project = 120});
   keys_ = KeysOf(*upstream_, 100, 100);
   const TemporaryFolder folder;
+  // A cache that is full before memory is first looked at: what is kept on purpose is no growth.
   auto started = StartGateway(*upstream_, folder.path(),
                               "upstream: {requests_per_second: 400, burst: 800, max_in_flight: "
-                              "64}\ncallers: {requests_per_second: 0}\n");
+                              "64}\ncallers: {requests_per_second: 0}\ncache: {max_bytes: 1MiB}\n");
   if (!started.ok()) {
     std::cout << "FAILED: " << started.status().message() << "\n";
     return false;

@@ -1,0 +1,81 @@
+// What the collector found and wants counted, and the ledger as the collector sees it. The ledger
+// knows what was counted before, whatever happened to this process in between; the collector only
+// brings it every finished thing at least once.
+#ifndef SEMAPHORE_GATEWAY_COLLECTOR_LEDGER_H_
+#define SEMAPHORE_GATEWAY_COLLECTOR_LEDGER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "semaphore/v1/deployment_target.pb.h"
+#include "semaphore/v1/job.pb.h"
+#include "semaphore/v1/pipeline.pb.h"
+#include "semaphore/v1/promotion.pb.h"
+
+namespace semaphore::gateway {
+
+struct CollectedPipeline {
+  v1::Pipeline pipeline;      // done; with blocks from level block on
+  std::vector<v1::Job> jobs;  // from level job on
+};
+
+struct CollectedPromotion {
+  std::string pipeline_id;  // the one that was promoted
+  v1::Promotion promotion;
+  bool automatic = false;
+};
+
+struct CollectedDeployment {
+  std::string target;
+  v1::Deployment deployment;
+  v1::PipelineResult result = v1::PIPELINE_RESULT_UNSPECIFIED;  // of its pipeline
+  bool automatic = false;
+  absl::Time done;
+  std::optional<absl::Time> workflow_created;  // where it passed
+};
+
+struct CollectedBatch {
+  std::string organization;
+  std::string project_id;
+  std::string project;  // its name at present
+  std::vector<CollectedPipeline> pipelines;
+  std::vector<CollectedPromotion> promotions;
+  std::vector<CollectedDeployment> deployments;
+  bool count = true;                    // false: only remember that they are known
+  std::optional<absl::Time> watermark;  // to move it there with the rest, in one transaction
+};
+
+struct CommitOutcome {
+  uint64_t counted = 0;     // pipelines that were new
+  uint64_t duplicates = 0;  // pipelines that were known
+};
+
+// Everything blocks and is called on one thread.
+class CollectorLedger {
+ public:
+  virtual ~CollectorLedger() = default;
+
+  // Nothing before the first complete walk. `name` tells several marks of a project apart.
+  virtual absl::StatusOr<std::optional<absl::Time>> Watermark(const std::string& organization,
+                                                              const std::string& project_id,
+                                                              const std::string& name) = 0;
+  virtual absl::Status SetWatermark(const std::string& organization, const std::string& project_id,
+                                    const std::string& name, absl::Time at) = 0;
+
+  // Those of the ids (of pipelines or of deployments) that it has not seen.
+  virtual absl::StatusOr<std::vector<std::string>> Unknown(const std::string& organization,
+                                                           const std::string& project_id,
+                                                           std::vector<std::string> ids) = 0;
+
+  // All of it or nothing; what was committed before changes nothing.
+  virtual absl::StatusOr<CommitOutcome> Commit(const CollectedBatch& batch) = 0;
+};
+
+}  // namespace semaphore::gateway
+
+#endif  // SEMAPHORE_GATEWAY_COLLECTOR_LEDGER_H_
