@@ -46,6 +46,9 @@ constexpr std::array kReasons = {
               absl::StatusCode::kUnavailable},
     ReasonRow{Reason::kUpstreamBudgetExhausted, "UPSTREAM_BUDGET_EXHAUSTED",
               absl::StatusCode::kResourceExhausted},
+    ReasonRow{Reason::kCallerUnauthenticated, "CALLER_UNAUTHENTICATED",
+              absl::StatusCode::kUnauthenticated},
+    ReasonRow{Reason::kCallerForbidden, "CALLER_FORBIDDEN", absl::StatusCode::kPermissionDenied},
     ReasonRow{Reason::kCallerQuotaExhausted, "CALLER_QUOTA_EXHAUSTED",
               absl::StatusCode::kResourceExhausted},
     ReasonRow{Reason::kGatewayOverloaded, "GATEWAY_OVERLOADED",
@@ -55,6 +58,12 @@ constexpr std::array kReasons = {
     ReasonRow{Reason::kCancelled, "CANCELLED", absl::StatusCode::kCancelled},
     ReasonRow{Reason::kGatewayDraining, "GATEWAY_DRAINING", absl::StatusCode::kUnavailable},
     ReasonRow{Reason::kMethodNotFound, "METHOD_NOT_FOUND", absl::StatusCode::kUnimplemented},
+    ReasonRow{Reason::kRouteNotFound, "ROUTE_NOT_FOUND", absl::StatusCode::kNotFound},
+    ReasonRow{Reason::kMethodNotAllowed, "METHOD_NOT_ALLOWED", absl::StatusCode::kUnimplemented},
+    ReasonRow{Reason::kNotAcceptable, "NOT_ACCEPTABLE", absl::StatusCode::kInvalidArgument},
+    ReasonRow{Reason::kBodyTooLarge, "BODY_TOO_LARGE", absl::StatusCode::kInvalidArgument},
+    ReasonRow{Reason::kUnsupportedMediaType, "UNSUPPORTED_MEDIA_TYPE",
+              absl::StatusCode::kInvalidArgument},
     ReasonRow{Reason::kGatewayError, "GATEWAY_ERROR", absl::StatusCode::kInternal},
 };
 

@@ -31,6 +31,8 @@ enum class Reason {
   kUpstreamResponseTooLarge,
   kUpstreamCircuitOpen,
   kUpstreamBudgetExhausted,
+  kCallerUnauthenticated,
+  kCallerForbidden,
   kCallerQuotaExhausted,
   kGatewayOverloaded,
   kDeadline,
@@ -38,6 +40,11 @@ enum class Reason {
   kCancelled,
   kGatewayDraining,
   kMethodNotFound,
+  kRouteNotFound,
+  kMethodNotAllowed,
+  kNotAcceptable,
+  kBodyTooLarge,
+  kUnsupportedMediaType,
   kGatewayError,
 };
 

@@ -22,12 +22,6 @@ bool Is(const FieldDescriptor* field, upstream::v1::Behavior behavior) {
          wire.behavior().end();
 }
 
-bool IsWritable(const FieldDescriptor* field) {
-  return !Is(field, upstream::v1::BEHAVIOR_OUTPUT_ONLY) &&
-         !Is(field, upstream::v1::BEHAVIOR_IMMUTABLE) &&
-         !Is(field, upstream::v1::BEHAVIOR_IDENTIFIER);
-}
-
 bool IsPopulated(const Message& message, const FieldDescriptor* field) {
   return field->is_repeated() ? message.GetReflection()->FieldSize(message, field) > 0
                               : message.GetReflection()->HasField(message, field);
@@ -78,6 +72,12 @@ void AddPopulated(const Message& message, const std::string& prefix,
 }
 
 }  // namespace
+
+bool IsWritable(const FieldDescriptor* field) {
+  return !Is(field, upstream::v1::BEHAVIOR_OUTPUT_ONLY) &&
+         !Is(field, upstream::v1::BEHAVIOR_IMMUTABLE) &&
+         !Is(field, upstream::v1::BEHAVIOR_IDENTIFIER);
+}
 
 const FieldDescriptor* ResourceField(const MethodSpec& spec) {
   const Descriptor* request = spec.descriptor->input_type();

@@ -14,6 +14,10 @@
 
 namespace semaphore::client {
 
+// Whether an update may change the field: it is neither output-only nor immutable nor an
+// identifier.
+bool IsWritable(const google::protobuf::FieldDescriptor* field);
+
 // The resource field of an update request: the message that the mask is about.
 const google::protobuf::FieldDescriptor* ResourceField(const MethodSpec& spec);
 

@@ -97,6 +97,16 @@ absl::Status CheckVerb(const MethodSpec& spec) {
   return absl::OkStatus();
 }
 
+// Who may call it: what the option says, else viewers read and admins change.
+absl::Status SetRole(MethodSpec& spec) {
+  spec.role = spec.call.role();
+  if (spec.role == upstream::v1::ROLE_VIEWER && spec.IsChange())
+    return Wrong(spec, "a change is not for viewers");
+  if (spec.role != upstream::v1::ROLE_UNSPECIFIED) return absl::OkStatus();
+  spec.role = spec.IsRead() ? upstream::v1::ROLE_VIEWER : upstream::v1::ROLE_ADMIN;
+  return absl::OkStatus();
+}
+
 absl::Status CheckToken(MethodSpec& spec) {
   const bool needs = spec.call.idempotency() == upstream::v1::IDEMPOTENCY_TOKEN;
   if (needs != !spec.call.token_field().empty())
@@ -409,9 +419,9 @@ absl::Status MethodTable::AddMethod(const MethodDescriptor* method) {
   spec->reply_plan = *reply_plan;
 
   for (const absl::Status& status :
-       {ParsePath(*spec), CheckVerb(*spec), CheckToken(*spec), CheckPages(*spec), CheckReply(*spec),
-        CheckCache(*spec), CheckResources(*spec), CheckRequest(*spec), CheckEncoding(*spec),
-        CheckHttp(*spec)}) {
+       {ParsePath(*spec), CheckVerb(*spec), SetRole(*spec), CheckToken(*spec), CheckPages(*spec),
+        CheckReply(*spec), CheckCache(*spec), CheckResources(*spec), CheckRequest(*spec),
+        CheckEncoding(*spec), CheckHttp(*spec)}) {
     if (!status.ok()) return status;
   }
   by_name_[spec->full_name] = spec.get();

@@ -71,10 +71,14 @@ struct MethodSpec {
   std::optional<Condition> never_kept;  // on the request: its reply holds secrets
   const google::protobuf::FieldDescriptor* ended = nullptr;  // in the reply; null: not told
 
+  upstream::v1::Role role = upstream::v1::ROLE_ADMIN;  // the least that may call it; never unset
+
   // What a read reads (lists: the type of their items, and no name); what a change invalidates.
   std::vector<ResourceReference> resources;
 
   bool IsRead() const { return call.verb() == upstream::v1::VERB_GET; }
+  // Not every method that sends something changes something: ValidatePipelineYaml does not.
+  bool IsChange() const { return call.invalidates_size() > 0; }
   bool IsPaged() const { return call.has_pages(); }
 };
 

@@ -7,13 +7,16 @@ PACKAGES=(
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   golang-github-gogo-googleapis-dev       # google/api and google/rpc, which protoc compiles
   libboost1.81-dev libboost-json1.81-dev libboost-program-options1.81-dev
-  libabsl-dev libssl-dev libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev
+  libabsl-dev libssl-dev zlib1g-dev libyaml-cpp-dev libspdlog-dev prometheus-cpp-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   # To run and to look at it.
   ca-certificates curl
-  # To test: a gRPC client that is not ours, and certificates.
-  python3-grpcio python3-protobuf openssl
+  # To test: a gRPC client that is not ours, a validator of JSON schemas, and certificates.
+  python3-grpcio python3-protobuf python3-jsonschema openssl
 )
+
+# To test pages in a real browser; big, so only where all is tested.
+BROWSER_PACKAGES=(chromium chromium-driver python3-selenium)
 
 missing_packages() {
   local package status

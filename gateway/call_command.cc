@@ -11,6 +11,7 @@
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <boost/asio/ip/address.hpp>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -21,8 +22,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/time/clock.h"
+#include "gateway/tls_files.h"
 #include "gateway/token_source.h"
 
 namespace semaphore::gateway {
@@ -50,10 +55,101 @@ std::string ToString(const grpc::ByteBuffer& buffer) {
   return bytes;
 }
 
-std::shared_ptr<grpc::Channel> Connect(const CallOptions& options) {
+// Whether what is sent to "127.0.0.1:50051", "[::1]:50051" or "localhost:50051" stays on this
+// machine. Any other name may lead anywhere.
+bool IsOnThisMachine(const std::string& address) {
+  std::string host = address.substr(0, address.rfind(':'));
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    host = host.substr(1, host.size() - 2);
+  }
+  boost::system::error_code error;
+  const boost::asio::ip::address literal = boost::asio::ip::make_address(host, error);
+  return host == "localhost" || (!error && literal.is_loopback());
+}
+
+// What the caller shows of itself, and whom it trusts.
+absl::StatusOr<grpc::SslCredentialsOptions> TlsOptions(const CallOptions& options) {
+  grpc::SslCredentialsOptions tls;
+  absl::StatusOr<std::string> authorities = ReadCertificateFile(options.tls_ca_file);
+  if (!authorities.ok()) return authorities.status();
+  absl::Status usable = CheckCertificates(*authorities, options.tls_ca_file);
+  if (!usable.ok()) return usable;
+  tls.pem_root_certs = *std::move(authorities);
+  if (options.tls_certificate_file.empty()) return tls;
+  absl::StatusOr<std::string> certificate = ReadCertificateFile(options.tls_certificate_file);
+  if (!certificate.ok()) return certificate.status();
+  tls.pem_cert_chain = *std::move(certificate);
+  const std::string& key_file =
+      options.tls_key_file.empty() ? options.tls_certificate_file : options.tls_key_file;
+  absl::StatusOr<std::string> key = ReadKeyFile(key_file);
+  if (!key.ok()) return key.status();
+  tls.pem_private_key = *std::move(key);
+  const absl::StatusOr<absl::Time> pair =
+      CheckPair({.certificate = tls.pem_cert_chain,
+                 .certificate_file = options.tls_certificate_file,
+                 .key = tls.pem_private_key,
+                 .key_file = key_file},
+                absl::Now());
+  if (!pair.ok()) return pair.status();
+  return tls;
+}
+
+// A way to the gateway, connected when it is used, and the token to show there.
+struct Link {
+  std::shared_ptr<grpc::Channel> channel;
+  std::string token;  // empty: none. Secret.
+};
+
+absl::StatusOr<Link> Open(const CallOptions& options) {
+  Link link;
+  const bool here = IsOnThisMachine(options.address);
+  const bool plaintext = options.tls_ca_file.empty();
+  if (!options.token_file.empty()) {
+    if (plaintext && !here) {
+      return absl::FailedPreconditionError(
+          absl::StrCat("--token-file: the token would travel in plaintext to ", options.address,
+                       "; give --tls-ca FILE to use TLS"));
+    }
+    absl::StatusOr<std::string> token = ReadSecretFile(options.token_file, false);
+    if (!token.ok()) return token.status();
+    link.token = *std::move(token);
+  }
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kMaxReplyBytes);
-  return grpc::CreateCustomChannel(options.address, grpc::InsecureChannelCredentials(), arguments);
+  // A proxy would be another machine.
+  if (here) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
+  if (!plaintext) {
+    const absl::StatusOr<grpc::SslCredentialsOptions> tls = TlsOptions(options);
+    if (!tls.ok()) return tls.status();
+    credentials = grpc::SslCredentials(*tls);
+    if (!options.tls_server_name.empty()) {
+      arguments.SetSslTargetNameOverride(options.tls_server_name);
+    }
+  }
+  link.channel = grpc::CreateCustomChannel(options.address, credentials, arguments);
+  return link;
+}
+
+// gRPC tells that no connection came about, but not what to do about it.
+std::string WithAdvice(const CallOptions& options, const std::string& message) {
+  const std::string said = absl::StrReplaceAll(absl::AsciiStrToLower(message), {{"_", " "}});
+  const char* advice = "";
+  if (absl::StrContains(said, "connection refused")) return message;
+  if (options.tls_ca_file.empty()) {
+    advice = " (if it speaks TLS there, give --tls-ca FILE)";
+  } else if (absl::StrContains(said, "wrong version")) {
+    advice = " (it speaks no TLS there: leave out the options of TLS)";
+  } else if (absl::StrContains(said, "verify")) {
+    advice = " (its certificate is not one that --tls-ca vouches for, or has expired)";
+  } else if (absl::StrContains(said, "peer name")) {
+    advice = " (give a name that its certificate has with --tls-server-name)";
+  } else if (options.tls_certificate_file.empty()) {
+    advice = " (if it demands a client certificate, give --tls-cert FILE)";
+  } else {
+    advice = " (it may not know the authority of the certificate in --tls-cert)";
+  }
+  return message + advice;
 }
 
 void Prepare(const CallOptions& options, const std::string& token, grpc::ClientContext& context) {
@@ -79,11 +175,11 @@ class Reflection {
   }
 
   ~Reflection() {
-    stream_->WritesDone(&tag_);
-    Next();
-    grpc::Status status;
-    stream_->Finish(&status, &tag_);
-    Next();
+    if (!finished_) {
+      stream_->WritesDone(&tag_);
+      Next();
+      End();
+    }
     queue_.Shutdown();
   }
 
@@ -116,6 +212,14 @@ class Reflection {
     return queue_.Next(&tag, &ok) && ok;
   }
 
+  grpc::Status End() {
+    finished_ = true;
+    grpc::Status status;
+    stream_->Finish(&status, &tag_);
+    Next();
+    return status;
+  }
+
   static const Message& SubMessage(const Message& message, const char* field) {
     return message.GetReflection()->GetMessage(message,
                                                message.GetDescriptor()->FindFieldByName(field));
@@ -140,8 +244,12 @@ class Reflection {
       ok = Next();
     }
     std::unique_ptr<Message> reply = New("grpc.reflection.v1alpha.ServerReflectionResponse");
-    if (!ok || !reply->ParseFromString(ToString(answer))) {
-      return absl::UnavailableError("no answer; is a gateway running there?");
+    if (!ok) {
+      return absl::UnavailableError(
+          absl::StrCat("no answer; is a gateway running there? ", End().error_message()));
+    }
+    if (!reply->ParseFromString(ToString(answer))) {
+      return absl::UnavailableError("the answer is none of a reflection service");
     }
     const FieldDescriptor* error = reply->GetDescriptor()->FindFieldByName("error_response");
     if (reply->GetReflection()->HasField(*reply, error))
@@ -176,6 +284,7 @@ class Reflection {
   grpc::CompletionQueue queue_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
   int tag_ = 0;
+  bool finished_ = false;
   std::set<std::string> loaded_;
 };
 
@@ -295,30 +404,27 @@ std::string WithoutQuotations(std::string message) {
   return message.substr(0, message.find('\n'));
 }
 
-absl::StatusOr<std::string> CallerToken(const CallOptions& options) {
-  if (options.token_file.empty()) return std::string();
-  return ReadSecretFile(options.token_file, false);
-}
-
 }  // namespace
 
 int RunCall(const CallOptions& options, const std::string& method, const std::string& request,
             std::ostream& out, std::ostream& err) {
-  const absl::StatusOr<std::string> token = CallerToken(options);
-  if (!token.ok()) {
-    err << token.status().message() << '\n';
+  const absl::StatusOr<Link> link = Open(options);
+  if (!link.ok()) {
+    err << link.status().message() << '\n';
     return 2;
   }
-  const std::shared_ptr<grpc::Channel> channel = Connect(options);
   Resolved resolved;
   absl::Status found;
   {
-    Reflection reflection(channel, options, *token);
+    Reflection reflection(link->channel, options, link->token);
     found = Resolve(method, reflection, resolved);
   }
   if (!found.ok()) {
-    err << options.address << ": " << found.message() << '\n';
-    return found.code() == absl::StatusCode::kUnavailable ? 1 : 2;
+    const bool unreachable = absl::IsUnavailable(found);
+    const std::string message(found.message());
+    err << options.address << ": " << (unreachable ? WithAdvice(options, message) : message)
+        << '\n';
+    return unreachable ? 1 : 2;
   }
   const std::unique_ptr<Message> message(
       resolved.factory.GetPrototype(resolved.method->input_type())->New());
@@ -333,7 +439,7 @@ int RunCall(const CallOptions& options, const std::string& method, const std::st
       absl::StrCat("/", resolved.method->service()->full_name(), "/", resolved.method->name());
   std::string bytes;
   const grpc::Status status =
-      Unary(channel, path, options, *token, message->SerializeAsString(), bytes);
+      Unary(link->channel, path, options, link->token, message->SerializeAsString(), bytes);
   if (!status.ok()) {
     PrintError(status, err);
     return 1;
@@ -353,15 +459,21 @@ int RunCall(const CallOptions& options, const std::string& method, const std::st
 }
 
 int RunHealth(const CallOptions& options, std::ostream& out, std::ostream& err) {
+  const absl::StatusOr<Link> link = Open(options);
+  if (!link.ok()) {
+    err << link.status().message() << '\n';
+    return 2;
+  }
   std::string reply;
   const grpc::Status status =
-      Unary(Connect(options), "/grpc.health.v1.Health/Check", options, "", "", reply);
+      Unary(link->channel, "/grpc.health.v1.Health/Check", options, link->token, "", reply);
   // HealthCheckResponse{status: SERVING} is field 1, varint 1.
   if (status.ok() && reply == "\x08\x01") {
     out << "serving\n";
     return 0;
   }
-  err << options.address << ": " << (status.ok() ? "not serving" : status.error_message()) << '\n';
+  const std::string why = status.ok() ? "not serving" : WithAdvice(options, status.error_message());
+  err << options.address << ": " << why << '\n';
   return 1;
 }
 

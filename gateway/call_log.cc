@@ -47,9 +47,10 @@ void CallLog::Record(const CallRecord& call, const std::function<std::string()>&
   const CallSampler::Verdict verdict = sampler_.Decide(call, clock_.Now());
   if (!verdict.write) return;
   const std::string peer_text = peer ? peer() : std::string(call.peer);
-  std::array<LogField, 11> fields = {{{"method", call.method},
+  std::array<LogField, 12> fields = {{{"method", call.method},
                                       {"code", call.code},
                                       {"duration_seconds", call.duration},
+                                      {"caller", call.caller},
                                       {"organization", call.organization},
                                       {"cache", call.cache},
                                       {"reason", call.reason},

@@ -19,6 +19,7 @@ namespace semaphore::gateway {
 // The words of the `x-cache` reply metadata; empty where the cache had no part in it.
 struct CallRecord {
   std::string_view method;        // "PipelineService.GetPipeline"
+  std::string_view caller;        // its name in the callers file; empty: not known
   std::string_view organization;  // as configured; never what a caller made up
   std::string_view code;          // "OK", "NotFound", …
   std::string_view reason;        // of the ErrorInfo; empty on OK

@@ -24,6 +24,18 @@ std::optional<client::MonotonicDuration> CallerLimits::Take(const std::string& c
   return found->second->bucket.Take(now);
 }
 
+std::optional<CallerLimits::Standing> CallerLimits::Look(const std::string& caller,
+                                                         client::MonotonicTime now) const {
+  if (options_.requests_per_second <= 0) return std::nullopt;
+  Standing standing{.requests_per_second = options_.requests_per_second,
+                    .burst = options_.burst,
+                    .available = static_cast<double>(options_.burst)};
+  const std::lock_guard lock(mutex_);
+  const auto found = by_name_.find(caller);
+  if (found != by_name_.end()) standing.available = found->second->bucket.Available(now);
+  return standing;
+}
+
 std::string CallerOfPeer(std::string_view peer) {
   const size_t scheme = peer.find(':');
   const size_t port = peer.rfind(':');

@@ -28,9 +28,20 @@ class CallerLimits {
 
   explicit CallerLimits(const Options& options) : options_(options) {}
 
+  // How a caller stands.
+  struct Standing {
+    double requests_per_second = 0;
+    int burst = 0;
+    double available = 0;  // calls at once, now
+    bool operator==(const Standing&) const = default;
+  };
+
   // Takes one call from the caller's quota; when it is spent, in how long there will be one again.
   std::optional<client::MonotonicDuration> Take(const std::string& caller,
                                                 client::MonotonicTime now);
+
+  // Without taking anything, and without counting as being seen. Nothing where there is no limit.
+  std::optional<Standing> Look(const std::string& caller, client::MonotonicTime now) const;
 
  private:
   struct Caller {
@@ -39,7 +50,7 @@ class CallerLimits {
   };
 
   const Options options_;
-  std::mutex mutex_;           // of the next two
+  mutable std::mutex mutex_;   // of the next two
   std::list<Caller> callers_;  // seen last stands first
   absl::flat_hash_map<std::string, std::list<Caller>::iterator> by_name_;
 };

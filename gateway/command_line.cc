@@ -17,9 +17,10 @@ namespace options = boost::program_options;
 
 const std::map<std::string, Command>& Commands() {
   static const auto* commands = new std::map<std::string, Command>{
-      {"serve", Command::kServe},     {"check-config", Command::kCheckConfig},
-      {"call", Command::kCall},       {"health", Command::kHealth},
-      {"version", Command::kVersion}, {"help", Command::kHelp}};
+      {"serve", Command::kServe},         {"check-config", Command::kCheckConfig},
+      {"call", Command::kCall},           {"health", Command::kHealth},
+      {"version", Command::kVersion},     {"help", Command::kHelp},
+      {"hash-token", Command::kHashToken}};
   return *commands;
 }
 
@@ -30,9 +31,13 @@ std::vector<std::string> OptionsOf(Command command) {
     case Command::kCheckConfig:
       return {"config"};
     case Command::kCall:
-      return {"address", "organization", "token-file", "timeout", "words"};
+      return {"address",  "organization", "token-file",      "timeout", "tls-ca",
+              "tls-cert", "tls-key",      "tls-server-name", "words"};
     case Command::kHealth:
-      return {"address", "timeout"};
+      return {"address",  "token-file", "timeout",        "tls-ca",
+              "tls-cert", "tls-key",    "tls-server-name"};
+    case Command::kHashToken:
+      return {"new"};
     default:
       return {};
   }
@@ -48,12 +53,32 @@ absl::Status FillCall(const std::vector<std::string>& words, CommandLine& line) 
   return absl::OkStatus();
 }
 
+// TLS begins with whom to trust; everything else about it would be ignored without.
+absl::Status CheckTls(const CommandLine& line) {
+  if (line.tls_ca_file.empty()) {
+    for (const auto& [option, value] : {std::pair{"--tls-cert", &line.tls_certificate_file},
+                                        std::pair{"--tls-key", &line.tls_key_file},
+                                        std::pair{"--tls-server-name", &line.tls_server_name}}) {
+      if (!value->empty()) {
+        return absl::InvalidArgumentError(
+            absl::StrCat(option, ": expected --tls-ca FILE beside it, the authorities to trust"));
+      }
+    }
+  }
+  if (!line.tls_key_file.empty() && line.tls_certificate_file.empty()) {
+    return absl::InvalidArgumentError("--tls-key: expected --tls-cert FILE beside it");
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   options::options_description known;
   known.add_options()("config", options::value<std::string>())(
       "address", options::value<std::string>())("organization", options::value<std::string>())(
       "token-file", options::value<std::string>())("timeout", options::value<std::string>())(
-      "help,h", "")("version", "")("words", options::value<std::vector<std::string>>());
+      "tls-ca", options::value<std::string>())("tls-cert", options::value<std::string>())(
+      "tls-key", options::value<std::string>())("tls-server-name", options::value<std::string>())(
+      "help,h", "")("version", "")("new", "")("words", options::value<std::vector<std::string>>());
   options::positional_options_description positional;
   positional.add("words", -1);
   options::variables_map values;
@@ -93,6 +118,12 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   line.address = values.count("address") > 0 ? text("address") : "127.0.0.1:50051";
   line.organization = text("organization");
   line.token_file = text("token-file");
+  line.tls_ca_file = text("tls-ca");
+  line.tls_certificate_file = text("tls-cert");
+  line.tls_key_file = text("tls-key");
+  line.tls_server_name = text("tls-server-name");
+  if (absl::Status tls = CheckTls(line); !tls.ok()) return tls;
+  line.make_token = values.count("new") > 0;
   if (values.count("timeout") > 0 && (!absl::ParseDuration(text("timeout"), &line.timeout) ||
                                       line.timeout <= absl::ZeroDuration())) {
     return absl::InvalidArgumentError("--timeout: expected a time such as 500ms or 10s");
@@ -102,6 +133,10 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   if (line.command == Command::kCall) {
     const absl::Status filled = FillCall(words, line);
     if (!filled.ok()) return filled;
+  } else if (line.command == Command::kHashToken && !words.empty()) {
+    // Not quoted: it may be the token.
+    return absl::InvalidArgumentError(
+        "hash-token: expected the token on standard input, not as a word");
   } else if (!words.empty()) {
     return absl::InvalidArgumentError(absl::StrCat("unexpected: ", absl::StrJoin(words, " ")));
   }
@@ -122,8 +157,9 @@ std::string Usage() {
   return R"(usage: semaphore-gateway [serve] [--config FILE]
        semaphore-gateway check-config [--config FILE]
        semaphore-gateway call [--address HOST:PORT] [--organization NAME] [--token-file FILE] [--timeout 60s]
-                              METHOD [JSON | -]
-       semaphore-gateway health [--address HOST:PORT] [--timeout 5s]
+                              [TLS] METHOD [JSON | -]
+       semaphore-gateway health [--address HOST:PORT] [--token-file FILE] [--timeout 5s] [TLS]
+       semaphore-gateway hash-token [--new]
        semaphore-gateway version
 
 serve         run the gateway (the default). Without a file, SEMAPHORE_ORGANIZATION and SEMAPHORE_API_TOKEN are enough.
@@ -132,6 +168,13 @@ call          make one call to a running gateway, for example
                 semaphore-gateway call PipelineService.GetPipeline '{"pipelineId": "…"}'
               and print the reply as JSON; "-" reads the request from standard input.
 health        exit status 0 when the gateway there is serving.
+hash-token    read a caller's token from the first line of standard input and print its entry for the callers file;
+              --new makes a token and prints it first.
+
+--token-file  a file with the caller's own token. It is sent over TLS, or to this machine.
+TLS is --tls-ca FILE [--tls-cert FILE [--tls-key FILE]] [--tls-server-name NAME]: the authorities to trust (the
+system's are /etc/ssl/certs/ca-certificates.crt), a client certificate and its key (which may be in one file),
+and the name to expect in the gateway's certificate when it is not the host of --address.
 )";
 }
 

@@ -10,7 +10,7 @@
 
 namespace semaphore::gateway {
 
-enum class Command { kServe, kCheckConfig, kCall, kHealth, kVersion, kHelp };
+enum class Command { kServe, kCheckConfig, kCall, kHealth, kVersion, kHelp, kHashToken };
 
 struct CommandLine {
   Command command = Command::kServe;
@@ -18,10 +18,15 @@ struct CommandLine {
   std::string address;
   std::string organization;
   std::string token_file;
+  std::string tls_ca_file;  // empty: plaintext
+  std::string tls_certificate_file;
+  std::string tls_key_file;
+  std::string tls_server_name;
   absl::Duration timeout = absl::Seconds(60);
   std::string method;   // call
   std::string request;  // call; "" when it is to be read from standard input ("-") or is empty
   bool request_from_stdin = false;
+  bool make_token = false;  // hash-token --new
 };
 
 // INVALID_ARGUMENT says what is wrong with which word.

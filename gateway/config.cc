@@ -193,21 +193,53 @@ void ReadOrganizations(const Reading& reading, ConfigSection* root, Config* conf
   }
 }
 
-// Callers are not authenticated in this release, so only this machine may reach them unless the
-// operator insists.
-void ReadCallerAddress(ConfigSection* section, bool insecure, HostPort* address) {
-  if (!section->Address("address", address) || insecure || IsLoopback(*address)) return;
-  section->Error("address", absl::StrCat("expected a loopback address, got ", ToString(*address),
-                                         ": this release has neither TLS nor authentication of "
-                                         "callers (a later one will), so that anyone who can "
-                                         "connect could use the token; to accept that, set "
-                                         "insecure: true at the top level"));
+// Both keys of the pair, or what uses it is half a lock.
+void ReadTls(const Reading& reading, ConfigSection* root, Config* config) {
+  const ConfigNode* node = root->Mapping("tls");
+  if (node == nullptr) return;
+  TlsConfig tls;
+  ConfigSection section(reading.errors, node, "tls");
+  ReadPath(reading, &section, "certificate_file", &tls.certificate_file);
+  ReadPath(reading, &section, "key_file", &tls.key_file);
+  for (const char* key : {"certificate_file", "key_file"}) {
+    if (!section.Has(key)) section.Error(key, "expected both certificate_file and key_file");
+  }
+  ReadPath(reading, &section, "client_ca_file", &tls.client_ca_file);
+  section.Boolean("require_client_certificate", &tls.require_client_certificate);
+  if (tls.require_client_certificate && !section.Has("client_ca_file")) {
+    section.Error("require_client_certificate", "expected tls.client_ca_file beside it");
+  }
+  section.RefuseUnknownKeys();
+  config->tls = std::move(tls);
+}
+
+bool KnowsCallers(const Config& config) { return config.auth.has_value(); }
+
+// The sections without which only this machine may reach a listener; empty when both are there.
+std::string MissingProtection(const Config& config) {
+  if (!config.tls.has_value()) return KnowsCallers(config) ? "tls" : "tls and auth";
+  return KnowsCallers(config) ? "" : "auth";
+}
+
+// Who can reach a listener can do what the API token can, so beyond this machine calls are
+// encrypted and callers known, unless the operator insists.
+void ReadCallerAddress(ConfigSection* section, const Config& config, HostPort* address) {
+  if (!section->Address("address", address) || config.insecure || IsLoopback(*address)) return;
+  const std::string missing = MissingProtection(config);
+  if (missing.empty()) return;
+  section->Error("address",
+                 absl::StrCat("expected a loopback address, got ", ToString(*address),
+                              ": to be reached from elsewhere it needs TLS and the identity of "
+                              "callers; missing: ",
+                              missing,
+                              " (to let anyone who can connect use the API token, set insecure: "
+                              "true at the top level)"));
 }
 
 void ReadGrpc(const Reading& reading, ConfigSection* root, Config* config) {
   GrpcConfig& grpc = config->grpc;
   ConfigSection section(reading.errors, root->Mapping("grpc"), "grpc");
-  ReadCallerAddress(&section, config->insecure, &grpc.address);
+  ReadCallerAddress(&section, *config, &grpc.address);
   section.Duration("max_connection_age", seconds(10), hours(168), &grpc.max_connection_age);
   section.Duration("max_connection_age_grace", seconds(1), hours(1),
                    &grpc.max_connection_age_grace);
@@ -216,20 +248,53 @@ void ReadGrpc(const Reading& reading, ConfigSection* root, Config* config) {
   section.RefuseUnknownKeys();
 }
 
-void ReadRestAndAdmin(const Reading& reading, ConfigSection* root, Config* config) {
-  ConfigSection rest(reading.errors, root->Mapping("rest"), "rest");
-  ReadCallerAddress(&rest, config->insecure, &config->rest);
-  rest.RefuseUnknownKeys();
+// "https://tools.example.com", as browsers send it.
+bool IsOrigin(const std::string& text) {
+  for (const char* scheme : {"https", "http"}) {
+    const std::optional<HttpUrl> url = ParseHttpUrl(text, scheme, 0);
+    if (url.has_value()) return url->path.empty() && text.back() != '/';
+  }
+  return false;
+}
+
+void ReadRest(const Reading& reading, ConfigSection* root, Config* config) {
+  const ConfigNode* node = root->Mapping("rest");
+  if (node == nullptr) return;
+  RestConfig rest;
+  ConfigSection section(reading.errors, node, "rest");
+  ReadCallerAddress(&section, *config, &rest.address);
+  section.Integer("max_connections", 1, 1'000'000, &rest.max_connections);
+  section.Bytes("max_head_bytes", 1 << 10, 1 << 20, &rest.max_head_bytes);
+  section.Duration("idle_timeout", milliseconds(100), hours(1), &rest.idle_timeout);
+  section.Duration("head_timeout", milliseconds(100), hours(1), &rest.head_timeout);
+  section.Duration("body_timeout", milliseconds(100), hours(1), &rest.body_timeout);
+  section.Duration("write_timeout", milliseconds(100), hours(1), &rest.write_timeout);
+  std::vector<ConfigText> origins;
+  section.TextList("cors_allowed_origins", 100, 256, &origins);
+  for (size_t i = 0; i < origins.size(); ++i) {
+    if (!IsOrigin(origins[i].text)) {
+      reading.errors->Add(origins[i].position, absl::StrCat("rest.cors_allowed_origins[", i, "]"),
+                          "expected https://HOST or http://HOST, with a port where it is not the "
+                          "usual one, and nothing after it");
+    }
+    rest.cors_allowed_origins.push_back(std::move(origins[i].text));
+  }
+  section.RefuseUnknownKeys();
+  const auto clash = [&rest](const HostPort& other) {
+    return other.port != 0 && other == rest.address;
+  };
+  if (clash(config->admin) || clash(config->grpc.address)) {
+    section.Error("address", "expected another address than grpc.address and admin.address");
+  }
+  config->rest = std::move(rest);
+}
+
+void ReadAdmin(const Reading& reading, ConfigSection* root, Config* config) {
   ConfigSection admin(reading.errors, root->Mapping("admin"), "admin");
   admin.Address("address", &config->admin);
   admin.RefuseUnknownKeys();
-  const auto clash = [](const HostPort& a, const HostPort& b) { return a.port != 0 && a == b; };
-  if (clash(config->grpc.address, config->admin)) {
+  if (config->admin.port != 0 && config->grpc.address == config->admin) {
     admin.Error("address", "expected another address than grpc.address");
-  }
-  if (rest.Has("address") &&
-      (clash(config->rest, config->admin) || clash(config->rest, config->grpc.address))) {
-    rest.Error("address", "expected another address than grpc.address and admin.address");
   }
 }
 
@@ -323,6 +388,25 @@ void ReadCallers(const Reading& reading, ConfigSection* root, Config* config) {
   section.RefuseUnknownKeys();
 }
 
+// A section without its file must not leave the door open.
+void ReadAuth(const Reading& reading, ConfigSection* root, Config* config) {
+  const ConfigNode* node = root->Mapping("auth");
+  if (node == nullptr) {
+    if (root->IsNull("auth")) {
+      root->Error("auth", "expected callers_file in it (without the section everybody may call)");
+    }
+    return;
+  }
+  AuthConfig auth;
+  ConfigSection section(reading.errors, node, "auth");
+  if (!section.Has("callers_file")) {
+    section.Error("callers_file", "expected the path of the callers file");
+  }
+  ReadPath(reading, &section, "callers_file", &auth.callers_file);
+  section.RefuseUnknownKeys();
+  config->auth = std::move(auth);
+}
+
 void ReadLimits(const Reading& reading, ConfigSection* root, Config* config) {
   LimitsConfig& limits = config->limits;
   ConfigSection section(reading.errors, root->Mapping("limits"), "limits");
@@ -373,10 +457,24 @@ void ReadSmallSections(const Reading& reading, ConfigSection* root, Config* conf
   log.RefuseUnknownKeys();
 }
 
+void WarnOfOpenAddresses(const ConfigErrors& errors, const ConfigSection& root, Config* config) {
+  const std::string missing = MissingProtection(*config);
+  if (!config->insecure || missing.empty()) return;
+  const auto warn = [&](const char* key, const HostPort& address) {
+    if (IsLoopback(address)) return;
+    config->warnings.push_back(errors.Line(
+        root.PositionOf("insecure"), "insecure",
+        absl::StrCat(key, " ", ToString(address), " is open without ", missing,
+                     ": whoever can connect can do with Semaphore what the API token can")));
+  };
+  warn("grpc.address", config->grpc.address);
+  if (config->rest.has_value()) warn("rest.address", config->rest->address);
+}
+
 void AddWarnings(const ConfigErrors& errors, const ConfigSection& root, Config* config) {
-  for (const char* section : {"rest", "metrics"}) {
-    if (!root.Has(section)) continue;
-    config->warnings.push_back(errors.Line(root.PositionOf(section), section,
+  WarnOfOpenAddresses(errors, root, config);
+  if (root.Has("metrics")) {
+    config->warnings.push_back(errors.Line(root.PositionOf("metrics"), "metrics",
                                            "accepted, but without effect in this release"));
   }
 }
@@ -409,8 +507,11 @@ absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& f
   ConfigSection root(&errors, node, "");
   root.Boolean("insecure", &config.insecure);
   ReadOrganizations(reading, &root, &config);
+  ReadTls(reading, &root, &config);
+  ReadAuth(reading, &root, &config);
   ReadGrpc(reading, &root, &config);
-  ReadRestAndAdmin(reading, &root, &config);
+  ReadAdmin(reading, &root, &config);
+  ReadRest(reading, &root, &config);
   ReadUpstream(reading, &root, &config);
   ReadMetrics(reading, &root, &config);
   ReadCallers(reading, &root, &config);

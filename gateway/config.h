@@ -46,6 +46,25 @@ struct GrpcConfig {
   std::chrono::milliseconds keepalive_min_ping_interval{std::chrono::seconds(30)};
 };
 
+// TLS of the listeners for callers, gRPC and REST alike. Paths of PEM files.
+struct TlsConfig {
+  std::string certificate_file;  // the listener's own certificate, then those that vouch for it
+  std::string key_file;
+  std::string client_ca_file;  // empty: callers are not asked for a certificate
+  bool require_client_certificate = false;
+};
+
+struct RestConfig {
+  HostPort address{"127.0.0.1", 8080};
+  int64_t max_connections = 20'000;
+  int64_t max_head_bytes = 16 << 10;
+  std::chrono::milliseconds idle_timeout{std::chrono::seconds(75)};
+  std::chrono::milliseconds head_timeout{std::chrono::seconds(10)};
+  std::chrono::milliseconds body_timeout{std::chrono::seconds(60)};
+  std::chrono::milliseconds write_timeout{std::chrono::seconds(60)};
+  std::vector<std::string> cors_allowed_origins;
+};
+
 struct UpstreamConfig {
   double requests_per_second = 10;
   int64_t burst = 20;
@@ -60,6 +79,10 @@ struct UpstreamConfig {
 struct CallersConfig {
   double requests_per_second = 100;  // 0: no quota
   int64_t burst = 200;
+};
+
+struct AuthConfig {
+  std::string callers_file;  // who may call, and what each may do
 };
 
 struct LimitsConfig {
@@ -93,19 +116,22 @@ struct MetricsConfig {
 struct Config {
   std::vector<OrganizationConfig> organizations;  // at least one; the first is the default
   GrpcConfig grpc;
-  HostPort rest{"127.0.0.1", 8080};
+  std::optional<RestConfig> rest;  // nothing: no REST listener
   HostPort admin{"127.0.0.1", 9464};
+  std::optional<TlsConfig> tls;
   UpstreamConfig upstream;  // per organization
   int64_t cache_max_bytes = 256 << 20;
   Lifetimes cache_lifetimes;
   std::optional<MetricsConfig> metrics;
   CallersConfig callers;
+  std::optional<AuthConfig> auth;  // nothing: callers are anonymous and may do everything
   LimitsConfig limits;
   std::chrono::milliseconds shutdown_grace{std::chrono::seconds(20)};
   LogConfig log;
   bool insecure = false;
 
-  // One line each: what was given and has no effect in this release. To be logged once.
+  // One line each: what was given and has no effect in this release, and what `insecure` leaves
+  // open. To be logged once.
   std::vector<std::string> warnings;
 };
 

@@ -44,6 +44,17 @@ std::string DescribeOrganization(const OrganizationConfig& organization) {
   return out;
 }
 
+std::string DescribeTls(const TlsConfig& tls) {
+  std::string out = absl::StrCat("tls:\n  certificate_file: ", Quoted(tls.certificate_file),
+                                 "\n  key_file: ", Quoted(tls.key_file), "\n");
+  if (!tls.client_ca_file.empty()) {
+    absl::StrAppend(&out, "  client_ca_file: ", Quoted(tls.client_ca_file),
+                    "\n  require_client_certificate: ",
+                    tls.require_client_certificate ? "true" : "false", "\n");
+  }
+  return out;
+}
+
 std::string DescribeUpstream(const UpstreamConfig& upstream) {
   std::string out =
       absl::StrCat("upstream:\n  requests_per_second: ", Number(upstream.requests_per_second),
@@ -95,6 +106,22 @@ std::string DescribeMetrics(const MetricsConfig& metrics) {
   return out;
 }
 
+std::string DescribeRest(const RestConfig& rest) {
+  std::string out = absl::StrCat("rest:\n  address: ", Quoted(ToString(rest.address)),
+                                 "\n  max_connections: ", rest.max_connections,
+                                 "\n  max_head_bytes: ", rest.max_head_bytes,
+                                 "\n  idle_timeout: ", FormatDuration(rest.idle_timeout),
+                                 "\n  head_timeout: ", FormatDuration(rest.head_timeout),
+                                 "\n  body_timeout: ", FormatDuration(rest.body_timeout),
+                                 "\n  write_timeout: ", FormatDuration(rest.write_timeout), "\n");
+  if (rest.cors_allowed_origins.empty()) return out;
+  out += "  cors_allowed_origins:\n";
+  for (const std::string& origin : rest.cors_allowed_origins) {
+    absl::StrAppend(&out, "    - ", Quoted(origin), "\n");
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string DescribeConfig(const Config& config) {
@@ -109,16 +136,17 @@ std::string DescribeConfig(const Config& config) {
       "\n  max_connection_age_grace: ", FormatDuration(grpc.max_connection_age_grace),
       "\n  keepalive_min_ping_interval: ", FormatDuration(grpc.keepalive_min_ping_interval));
   absl::StrAppend(&out, "\nadmin:\n  address: ", Quoted(ToString(config.admin)), "\n");
-  // Without effect in this release, so its default is not in force.
-  if (config.rest != Config{}.rest) {
-    absl::StrAppend(&out, "rest:\n  address: ", Quoted(ToString(config.rest)), "\n");
-  }
+  if (config.rest.has_value()) out += DescribeRest(*config.rest);
+  if (config.tls.has_value()) out += DescribeTls(*config.tls);
   absl::StrAppend(&out, "cache:\n  max_bytes: ", config.cache_max_bytes, "\n",
                   DescribeLifetimes(config.cache_lifetimes));
   out += DescribeUpstream(config.upstream);
   if (config.metrics.has_value()) out += DescribeMetrics(*config.metrics);
   absl::StrAppend(&out, "callers:\n  requests_per_second: ", config.callers.requests_per_second,
                   "\n  burst: ", config.callers.burst, "\n");
+  if (config.auth.has_value()) {
+    absl::StrAppend(&out, "auth:\n  callers_file: ", Quoted(config.auth->callers_file), "\n");
+  }
   const LimitsConfig& limits = config.limits;
   absl::StrAppend(&out, "limits:\n  default_deadline: ", FormatDuration(limits.default_deadline),
                   "\n  max_deadline: ", FormatDuration(limits.max_deadline),

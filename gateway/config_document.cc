@@ -33,6 +33,7 @@ absl::Status ErrorAt(const std::string& file, ConfigPosition at, const std::stri
 // on the way.
 class TreeBuilder final : public YAML::EventHandler {
  public:
+  explicit TreeBuilder(size_t max_nodes) : max_nodes_(max_nodes) {}
   void OnDocumentStart(const YAML::Mark& mark) override { start_ = At(mark); }
   void OnDocumentEnd() override {}
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -93,8 +94,8 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void Add(ConfigNode node) {
-    if (++nodes_ > kMaxConfigNodes) {
-      throw Refusal{node.position, absl::StrCat("more than ", kMaxConfigNodes, " values")};
+    if (++nodes_ > max_nodes_) {
+      throw Refusal{node.position, absl::StrCat("more than ", max_nodes_, " values")};
     }
     if (open_.empty()) {
       root_ = std::move(node);
@@ -122,6 +123,7 @@ class TreeBuilder final : public YAML::EventHandler {
     throw Refusal{At(mark), "tags (!name) are not supported"};
   }
 
+  const size_t max_nodes_;
   ConfigPosition start_;
   ConfigNode root_;
   std::vector<Frame> open_;
@@ -148,21 +150,21 @@ absl::Status CheckBytes(const std::string& text, const std::string& file) {
 
 }  // namespace
 
-absl::StatusOr<ConfigNode> ParseConfigDocument(const std::string& text, const std::string& file) {
-  if (text.size() > kMaxConfigBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file, ": longer than ", kMaxConfigBytes, " bytes"));
+absl::StatusOr<ConfigNode> ParseConfigDocument(const std::string& text, const std::string& file,
+                                               ConfigBounds bounds) {
+  if (text.size() > bounds.bytes) {
+    return absl::InvalidArgumentError(absl::StrCat(file, ": longer than ", bounds.bytes, " bytes"));
   }
   absl::Status bytes = CheckBytes(text, file);
   if (!bytes.ok()) return bytes;
-  TreeBuilder builder;
+  TreeBuilder builder(bounds.nodes);
   try {
     // yaml-cpp 0.7 takes a line end before the end of the file for the end of an open quote, and
     // with it every key that the quote swallowed; without trailing line ends it sees the mistake.
     std::istringstream stream(text.substr(0, text.find_last_not_of(" \t\r\n") + 1));
     YAML::Parser parser(stream);
     if (!parser.HandleNextDocument(builder)) return ConfigNode{};
-    TreeBuilder second;
+    TreeBuilder second(bounds.nodes);
     if (parser.HandleNextDocument(second)) {
       return ErrorAt(file, second.start(), "expected one YAML document, got a second");
     }

@@ -36,9 +36,16 @@ struct ConfigNode {
   std::vector<ConfigPosition> key_positions{};
 };
 
+// How large a document may be.
+struct ConfigBounds {
+  size_t bytes = kMaxConfigBytes;
+  size_t nodes = kMaxConfigNodes;
+};
+
 // INVALID_ARGUMENT with one line per problem, each as `FILE:LINE:COLUMN: what is wrong`. Empty text
 // is kNull.
-absl::StatusOr<ConfigNode> ParseConfigDocument(const std::string& text, const std::string& file);
+absl::StatusOr<ConfigNode> ParseConfigDocument(const std::string& text, const std::string& file,
+                                               ConfigBounds bounds = {});
 
 // The whole of a regular file of at most kMaxConfigBytes. Blocks on the file system.
 absl::StatusOr<std::string> ReadConfigFile(const std::string& path);

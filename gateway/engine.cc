@@ -83,9 +83,42 @@ absl::Status Draining() {
                    details);
 }
 
-bool IsServerFault(const absl::Status& status) {
-  return status.code() == absl::StatusCode::kInternal ||
-         status.code() == absl::StatusCode::kUnauthenticated;
+bool IsServerFault(absl::StatusCode code, std::string_view reason) {
+  return code == absl::StatusCode::kInternal ||
+         reason == client::ReasonName(Reason::kUpstreamTokenRejected);
+}
+
+// The same words for no, a wrong and a half token, so that nobody learns how near they were.
+absl::Status Unauthenticated() {
+  return MakeError(
+      Reason::kCallerUnauthenticated,
+      "the gateway does not know this caller; send `authorization: Bearer TOKEN` once, "
+      "with a token that its operator gave you, or connect with a certificate that it "
+      "knows");
+}
+
+// The same words whether there is such an organization or not.
+absl::Status ForbiddenOrganization(const Caller& caller) {
+  return MakeError(
+      Reason::kCallerForbidden,
+      absl::StrCat("the caller ", caller.name,
+                   " may not use the organization that x-semaphore-organization names, or the "
+                   "default one that is meant without it; it may use ",
+                   absl::StrJoin(caller.organizations, ", ")));
+}
+
+absl::Status AuditIsFull() {
+  ErrorDetails details;
+  details.retry_after = absl::Seconds(1);
+  return MakeError(Reason::kGatewayOverloaded,
+                   "too many audit lines wait to be written; no change is made without its line",
+                   details);
+}
+
+// Whom quotas and turns are counted for.
+std::string QuotaNameOf(const IncomingCall& call) {
+  if (call.caller != nullptr) return call.caller->name;
+  return CallerOfPeer(call.peer.empty() ? call.peer_source() : call.peer);
 }
 
 }  // namespace
@@ -117,7 +150,8 @@ struct Engine::Running {
 
 Engine::Engine(Options options, asio::any_io_executor executor,
                const std::vector<Organization>& organizations, ReplyCache& cache,
-               const client::Clock& clock, Metrics& metrics, CallLog& call_log)
+               const client::Clock& clock, Metrics& metrics, CallLog& call_log, AuditLog& audit_log,
+               const Authenticator* authenticator)
     : options_(options),
       executor_(std::move(executor)),
       organizations_(organizations),
@@ -125,6 +159,8 @@ Engine::Engine(Options options, asio::any_io_executor executor,
       clock_(clock),
       metrics_(metrics),
       call_log_(call_log),
+      audit_log_(audit_log),
+      authenticator_(authenticator),
       id_prefix_(client::MakeUuid().substr(0, 6)),
       caller_limits_(options.callers) {}
 
@@ -138,12 +174,17 @@ std::optional<Answer> Engine::AnswerNow(IncomingCall& call, Prepared& prepared) 
   metrics_.CallStarted(call.method->index);
   call.request_id = RequestId(call.request_id);
   call.traceparent = TraceParent(call.traceparent);
-  if (draining_) return Conclude(call, nullptr, Refusal(Draining()));
+  absl::Status refused = draining_ ? Draining() : Admit(call);
+  if (call.method->IsChange()) {
+    call.audited = audit_log_.Reserve(/*refused=*/!refused.ok());
+    if (!call.audited) refused = AuditIsFull();
+  }
+  if (!refused.ok()) return Conclude(call, prepared, Refusal(std::move(refused)));
   const absl::StatusOr<const Organization*> organization = FindOrganization(call.organization);
-  if (!organization.ok()) return Conclude(call, nullptr, Refusal(organization.status()));
+  if (!organization.ok()) return Conclude(call, prepared, Refusal(organization.status()));
   prepared.organization = *organization;
-  absl::Status refused;
-  if (!call.cache_control.empty()) {
+  refused = call.unreadable;
+  if (refused.ok() && !call.cache_control.empty()) {
     const absl::StatusOr<CacheDirectives> directives = ParseCacheControl(call.cache_control);
     refused = directives.status();
     if (directives.ok()) prepared.directives = *directives;
@@ -155,7 +196,7 @@ std::optional<Answer> Engine::AnswerNow(IncomingCall& call, Prepared& prepared) 
   }
   if (refused.ok() && call.method->call.has_cache()) {
     if (std::optional<Answer> kept = AnswerFromCache(call, prepared)) {
-      return Conclude(call, prepared.organization, *std::move(kept));
+      return Conclude(call, prepared, *std::move(kept));
     }
   }
   if (refused.ok()) {
@@ -165,7 +206,42 @@ std::optional<Answer> Engine::AnswerNow(IncomingCall& call, Prepared& prepared) 
   }
   if (refused.ok()) refused = client::ValidateRequest(*call.method, *prepared.request);
   if (refused.ok()) return std::nullopt;
-  return Conclude(call, prepared.organization, Refusal(std::move(refused)));
+  return Conclude(call, prepared, Refusal(std::move(refused)));
+}
+
+absl::Status Engine::Admit(IncomingCall& call) {
+  if (authenticator_ == nullptr) return absl::OkStatus();
+  Authenticator::Verdict verdict = authenticator_->Authenticate(call.credentials);
+  call.credentials = {};  // nobody needs them any more
+  if (verdict.caller == nullptr) {
+    metrics_.CallerRefused(static_cast<size_t>(verdict.refusal));
+    return Unauthenticated();
+  }
+  call.caller = std::move(verdict.caller);
+  return CheckMayCall(call);
+}
+
+absl::Status Engine::CheckMayCall(const IncomingCall& call) {
+  const Caller& caller = *call.caller;
+  if (!caller.MayCall(call.method->index)) {
+    metrics_.CallerRefused(static_cast<size_t>(CallerRefusal::kMethod));
+    return MakeError(Reason::kCallerForbidden,
+                     absl::StrCat("the caller ", caller.name, " may not call ",
+                                  call.method->full_name, "; who runs the gateway decides that"));
+  }
+  if (caller.organizations.empty()) return absl::OkStatus();
+  const absl::StatusOr<const Organization*> organization = FindOrganization(call.organization);
+  if (organization.ok() && caller.MayUse((*organization)->name)) return absl::OkStatus();
+  metrics_.CallerRefused(static_cast<size_t>(CallerRefusal::kOrganization));
+  return ForbiddenOrganization(caller);
+}
+
+absl::Status Engine::CheckCredentials(const Credentials& credentials) {
+  if (authenticator_ == nullptr) return absl::OkStatus();
+  const Authenticator::Verdict verdict = authenticator_->Authenticate(credentials);
+  if (verdict.caller != nullptr) return absl::OkStatus();
+  metrics_.CallerRefused(static_cast<size_t>(verdict.refusal));
+  return Unauthenticated();
 }
 
 // What is kept was once asked for with the same request, so the request need not be validated.
@@ -197,6 +273,7 @@ std::optional<Answer> Engine::AnswerFromCache(const IncomingCall& call, Prepared
                 .reply = std::move(kept->reply),
                 .cache = kept->cache,
                 .age = kept->age,
+                .fresh_for = kept->fresh_for,
                 .request_id = {}};
 }
 
@@ -207,13 +284,13 @@ void Engine::Start(IncomingCall call, Prepared prepared, std::shared_ptr<Ongoing
   const int64_t queued = queued_bytes_.fetch_add(bytes) + bytes;
   absl::Status refused = CheckRoom(others, queued);
   // Of reads that may be kept only those are charged that lead to a request.
-  if (refused.ok() && prepared.key.empty()) refused = ChargeCaller(CallerOfPeer(call.peer));
-  if (!refused.ok()) return Finish(call, prepared.organization, Refusal(std::move(refused)), done);
+  if (refused.ok() && prepared.key.empty()) refused = ChargeCaller(QuotaNameOf(call));
+  if (!refused.ok()) return Finish(call, prepared, Refusal(std::move(refused)), done);
 
   auto running = std::make_shared<Running>();
   running->context.deadline = OwnDeadline(call);
   running->context.traceparent = call.traceparent;
-  running->context.turn = {.priority = prepared.priority, .caller = CallerOfPeer(call.peer)};
+  running->context.turn = {.priority = prepared.priority, .caller = QuotaNameOf(call)};
   running->context.fresh = prepared.directives.no_cache;
   running->prepared = std::move(prepared);
   running->call = std::move(call);
@@ -222,7 +299,7 @@ void Engine::Start(IncomingCall call, Prepared prepared, std::shared_ptr<Ongoing
   asio::post(strand->executor, [this, ongoing = std::move(ongoing),
                                 running = std::move(running)]() mutable {
     if (ongoing->strand_->cancelled) {
-      return Finish(running->call, running->prepared.organization,
+      return Finish(running->call, running->prepared,
                     Refusal(MakeError(Reason::kCancelled, "the caller went away")), running->done);
     }
     // The handler keeps the signal alive as long as the coroutine may look at its slot.
@@ -245,6 +322,7 @@ asio::awaitable<void> Engine::Run(std::shared_ptr<Running> running) {
     answer.reply = std::move(found.reply);
     answer.cache = found.cache;
     answer.age = found.age;
+    answer.fresh_for = found.fresh_for;
   } else {
     client::CallResult result =
         co_await prepared.organization->upstream->Call(method, prepared.request, running->context);
@@ -257,10 +335,10 @@ asio::awaitable<void> Engine::Run(std::shared_ptr<Running> running) {
     answer.age = result.age;
     answer.cache = !method.IsRead() || prepared.directives.no_cache ? "bypass" : "miss";
   }
-  Finish(running->call, prepared.organization, std::move(answer), running->done);
+  Finish(running->call, prepared, std::move(answer), running->done);
 }
 
-void Engine::Finish(const IncomingCall& call, const Organization* organization, Answer answer,
+void Engine::Finish(const IncomingCall& call, const Prepared& prepared, Answer answer,
                     const Done& done) {
   in_flight_.fetch_sub(1);
   queued_bytes_.fetch_sub(static_cast<int64_t>(call.request.size()));
@@ -268,17 +346,21 @@ void Engine::Finish(const IncomingCall& call, const Organization* organization, 
     const std::lock_guard lock(idle_mutex_);
     idle_.notify_all();
   }
-  done(Conclude(call, organization, std::move(answer)));
+  answer.quota = caller_limits_.Look(QuotaNameOf(call), clock_.Now());
+  done(Conclude(call, prepared, std::move(answer)));
 }
 
-Answer Engine::Conclude(const IncomingCall& call, const Organization* organization, Answer answer) {
+Answer Engine::Conclude(const IncomingCall& call, const Prepared& prepared, Answer answer) {
+  const std::string_view organization =
+      prepared.organization == nullptr ? std::string_view() : prepared.organization->name;
   answer.request_id = call.request_id;
   const std::chrono::nanoseconds duration = clock_.Now() - call.started;
   metrics_.CallHandled(call.method->index, static_cast<int>(answer.status.code()), duration);
   metrics_.CacheAnswered(call.method->index, answer.cache);
+  metrics_.CallerAnswered(call.caller == nullptr ? Metrics::kAnonymousCaller : call.caller->slot);
   CallRecord record{.method = call.method->full_name,
-                    .organization = organization == nullptr ? std::string_view()
-                                                            : std::string_view(organization->name),
+                    .caller = call.caller == nullptr ? std::string_view() : call.caller->name,
+                    .organization = organization,
                     .code = "OK",
                     .reason = {},
                     .message = {},
@@ -288,11 +370,12 @@ Answer Engine::Conclude(const IncomingCall& call, const Organization* organizati
                     .peer = {},
                     .duration = duration,
                     .failed = !answer.status.ok(),
-                    .server_fault = IsServerFault(answer.status),
+                    .server_fault = false,
                     .change = !call.method->IsRead()};
   const auto peer = [&call] { return call.peer.empty() ? call.peer_source() : call.peer; };
   if (answer.status.ok()) {
     call_log_.Record(record, peer);
+    if (call.audited) Audit(call, prepared, record);
     return answer;
   }
   answer.status = client::WithMethod(std::move(answer.status), call.method->full_name);
@@ -301,9 +384,23 @@ Answer Engine::Conclude(const IncomingCall& call, const Organization* organizati
   const std::string reason = info ? info->reason() : "";
   record.code = code;
   record.reason = reason;
+  record.server_fault = IsServerFault(answer.status.code(), reason);
   record.message = client::ToStd(answer.status.message());
   call_log_.Record(record, peer);
+  if (call.audited) Audit(call, prepared, record);
   return answer;
+}
+
+void Engine::Audit(const IncomingCall& call, const Prepared& prepared, const CallRecord& record) {
+  const std::string peer = call.peer.empty() ? call.peer_source() : call.peer;
+  audit_log_.Write({.method = call.method,
+                    .request = prepared.request.get(),
+                    .caller = record.caller.empty() ? "anonymous" : record.caller,
+                    .organization = record.organization,
+                    .code = record.code,
+                    .reason = record.reason,
+                    .request_id = record.request_id,
+                    .peer = peer});
 }
 
 void Engine::Drain(absl::Duration grace) {
@@ -329,7 +426,7 @@ ReplyCache::ReadCall Engine::ReadCallOf(const IncomingCall& call, const Prepared
   read.request = prepared.request;
   read.key = prepared.key;
   read.directives = prepared.directives;
-  const std::string caller = CallerOfPeer(call.peer.empty() ? call.peer_source() : call.peer);
+  const std::string caller = QuotaNameOf(call);
   read.context.traceparent = call.traceparent;
   read.context.turn = {.priority = prepared.priority, .caller = caller};
   read.charge = [this, caller] { return ChargeCaller(caller); };

@@ -1,6 +1,6 @@
-// The path of a call, the same for every method and every front: organization, parse, cache,
-// validate, upstream, answer. Read engine.cc from top to bottom to follow one. It knows neither
-// gRPC nor sockets; fronts hand it bytes and metadata and get bytes and a status back.
+// The path of a call, the same for every method and every front: caller, organization, parse,
+// cache, validate, upstream, answer. Read engine.cc from top to bottom to follow one. It knows
+// neither gRPC nor sockets; fronts hand it bytes and metadata and get bytes and a status back.
 #ifndef SEMAPHORE_GATEWAY_ENGINE_H_
 #define SEMAPHORE_GATEWAY_ENGINE_H_
 
@@ -23,7 +23,10 @@
 #include "client/clock.h"
 #include "client/method_table.h"
 #include "client/upstream.h"
+#include "gateway/audit_log.h"
+#include "gateway/authenticator.h"
 #include "gateway/call_log.h"
+#include "gateway/caller.h"
 #include "gateway/caller_limits.h"
 #include "gateway/metrics.h"
 #include "gateway/reply_cache.h"
@@ -40,7 +43,14 @@ struct IncomingCall {
   std::string traceparent;
   std::string request_id;                    // the caller's own x-request-id; may be empty
   std::function<std::string()> peer_source;  // the peer's address, for AnswerNow, which seldom asks
+  Credentials credentials;                   // only when the engine authenticates()
   client::MonotonicTime started;
+  // Why the front could make no request of it; told to those who may call the method.
+  absl::Status unreadable;
+
+  // What AnswerNow found out.
+  std::shared_ptr<const Caller> caller;  // null: callers are not known, or this one was refused
+  bool audited = false;                  // an audit line is promised
 
   // For Start only.
   std::string peer;
@@ -52,7 +62,10 @@ struct Answer {
   std::shared_ptr<const std::string> reply;  // the encoded reply message when OK
   std::string_view cache;                    // x-cache; empty when upstream had no part in it
   absl::Duration age;                        // since upstream said it
+  absl::Duration fresh_for = {};             // from now; 0: not known, or past it
   std::string request_id;                    // x-request-id
+  // How the caller stands after it; only where quotas had a part in the call.
+  std::optional<CallerLimits::Standing> quota = {};
 };
 
 // A call that may be cancelled from any thread, before, during and after it runs.
@@ -89,10 +102,17 @@ class Engine {
   using Done = std::function<void(Answer)>;
 
   // The first organization is the default. All references outlive the engine, and the engine
-  // outlives every call.
+  // outlives every call. Without an authenticator everybody may do everything.
   Engine(Options options, boost::asio::any_io_executor executor,
          const std::vector<Organization>& organizations, ReplyCache& cache,
-         const client::Clock& clock, Metrics& metrics, CallLog& call_log);
+         const client::Clock& clock, Metrics& metrics, CallLog& call_log, AuditLog& audit_log,
+         const Authenticator* authenticator);
+
+  // Whether a front must bring credentials.
+  bool authenticates() const { return authenticator_ != nullptr; }
+
+  // For what is no call of a method: OK when these credentials are somebody's.
+  absl::Status CheckCredentials(const Credentials& credentials);
 
   // For Start. Made apart from it so that a front can keep the handle before `done` may run.
   std::shared_ptr<OngoingCall> NewCall() const;
@@ -122,6 +142,9 @@ class Engine {
  private:
   struct Running;
 
+  // Who calls, and whether they may, before anything else of the call is looked at.
+  absl::Status Admit(IncomingCall& call);
+  absl::Status CheckMayCall(const IncomingCall& call);
   absl::StatusOr<const Organization*> FindOrganization(const std::vector<std::string>& names) const;
   std::string RequestId(const std::string& given);
   std::optional<Answer> AnswerFromCache(const IncomingCall& call, Prepared& prepared);
@@ -132,9 +155,9 @@ class Engine {
   client::MonotonicTime OwnDeadline(const IncomingCall& call) const;
   boost::asio::awaitable<void> Run(std::shared_ptr<Running> running);
   // Counts and logs an answer and fills in what goes with every one.
-  Answer Conclude(const IncomingCall& call, const Organization* organization, Answer answer);
-  void Finish(const IncomingCall& call, const Organization* organization, Answer answer,
-              const Done& done);
+  Answer Conclude(const IncomingCall& call, const Prepared& prepared, Answer answer);
+  void Audit(const IncomingCall& call, const Prepared& prepared, const CallRecord& record);
+  void Finish(const IncomingCall& call, const Prepared& prepared, Answer answer, const Done& done);
 
   const Options options_;
   const boost::asio::any_io_executor executor_;
@@ -143,6 +166,8 @@ class Engine {
   const client::Clock& clock_;
   Metrics& metrics_;
   CallLog& call_log_;
+  AuditLog& audit_log_;
+  const Authenticator* const authenticator_;  // null: callers are anonymous
   std::atomic<bool> draining_ = false;
   std::atomic<int64_t> in_flight_ = 0;
   std::atomic<int64_t> queued_bytes_ = 0;

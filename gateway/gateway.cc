@@ -20,11 +20,19 @@
 #include "client/method_table.h"
 #include "client/upstream.h"
 #include "gateway/admin_server.h"
+#include "gateway/audit_log.h"
+#include "gateway/authenticator.h"
 #include "gateway/call_log.h"
+#include "gateway/embedded_files.h"
 #include "gateway/engine.h"
+#include "gateway/inbound_tls.h"
 #include "gateway/memory_store.h"
 #include "gateway/metrics.h"
+#include "gateway/openapi.h"
 #include "gateway/reply_cache.h"
+#include "gateway/rest_handler.h"
+#include "gateway/rest_server.h"
+#include "gateway/rest_transcoder.h"
 #include "gateway/server.h"
 #include "gateway/service.h"
 #include "gateway/token_source.h"
@@ -47,6 +55,9 @@ const std::vector<std::string> kRetryReasons = {"connection", "unavailable", "ra
 // In the order of client::Priority and of client::CircuitBreaker::State.
 const std::vector<std::string> kPriorityWords = {"interactive", "batch", "collector"};
 const std::vector<std::string> kCircuitWords = {"closed", "open", "half_open"};
+
+// How often the files of TLS are looked at. A change is taken at the second look that sees it.
+constexpr absl::Duration kTlsLookInterval = absl::Seconds(1);
 
 // How long calls and fetches that were cut off may take to end: they only close their sockets.
 constexpr absl::Duration kCutOff = absl::Seconds(2);
@@ -71,6 +82,7 @@ Metrics::Options MetricsOptions(const client::MethodTable& table, const Config& 
   options.priorities = kPriorityWords;
   options.circuit_states = kCircuitWords;
   options.build_info = {{"version", kVersion}};
+  options.caller_refusals = CallerRefusalWords();
   return options;
 }
 
@@ -123,6 +135,9 @@ struct Gateway::Parts {
 
   absl::Status Start();
   absl::Status StartOrganization(size_t index);
+  absl::Status StartTls();
+  absl::Status StartRest(int threads);
+  absl::Status StartAuthenticator();
   client::UpstreamObserver Observer(size_t organization);
   Metrics::UpstreamState StateOf(size_t organization);
   std::vector<std::string> NotReadyBecause();
@@ -135,6 +150,8 @@ struct Gateway::Parts {
   std::unique_ptr<client::MethodTable> table;
   std::unique_ptr<Metrics> metrics;
   std::unique_ptr<CallLog> call_log;
+  std::unique_ptr<AuditLog> audit_log;
+  std::unique_ptr<Authenticator> authenticator;  // null: callers are anonymous
   // Destroyed after everything that posts to them, but stopped before.
   std::unique_ptr<IoThreads> upstream_io;
   std::unique_ptr<IoThreads> admin_io;
@@ -143,7 +160,11 @@ struct Gateway::Parts {
   std::unique_ptr<MemoryStore> store;
   std::unique_ptr<ReplyCache> cache;
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<InboundTls> tls;  // null: plaintext
   std::unique_ptr<Server> server;
+  std::unique_ptr<RestTranscoder> transcoder;  // null, as the next two: no REST
+  std::unique_ptr<RestHandler> rest_handler;
+  std::unique_ptr<RestServer> rest;
   std::unique_ptr<AdminServer> admin;
   std::atomic<bool> draining = false;
   std::once_flag stopped;
@@ -160,6 +181,15 @@ absl::Status Gateway::Parts::Start() {
       CallSampler::Options{
           .slow_call = config.log.slow_call,
           .sampled_calls_per_second = static_cast<uint32_t>(config.log.sampled_calls_per_second)});
+  audit_log = std::make_unique<AuditLog>(log, *table);
+  metrics->SetAuditSource([this]() -> Metrics::AuditState {
+    const Log::AuditStats stats = log.GetAuditStats();
+    return {.written = stats.written,
+            .waiting = stats.waiting,
+            .refused = stats.refused,
+            .failed = stats.failed};
+  });
+  if (absl::Status started = StartAuthenticator(); !started.ok()) return started;
   const int threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u));
   upstream_io = std::make_unique<IoThreads>(threads);
   admin_io = std::make_unique<IoThreads>(1);
@@ -198,14 +228,19 @@ absl::Status Gateway::Parts::Start() {
             .refreshes = fetched.refreshes};
   });
   engine = std::make_unique<Engine>(options, upstream_io->context().get_executor(), rows, *cache,
-                                    clock, *metrics, *call_log);
+                                    clock, *metrics, *call_log, *audit_log, authenticator.get());
 
   auto services = MakeServices(*table, *engine, clock);
   if (!services.ok()) return services.status();
-  absl::StatusOr<std::unique_ptr<Server>> listening =
-      Server::Start(config.grpc, config.limits, *std::move(services));
+  if (absl::Status started = StartTls(); !started.ok()) return started;
+  absl::StatusOr<std::unique_ptr<Server>> listening = Server::Start(
+      config.grpc, config.limits, *std::move(services),
+      {.check_credentials =
+           [this](const Credentials& credentials) { return engine->CheckCredentials(credentials); },
+       .tls = tls.get()});
   if (!listening.ok()) return listening.status();
   server = *std::move(listening);
+  if (absl::Status started = StartRest(threads); !started.ok()) return started;
 
   AdminServer::Options admin_options;
   admin_options.host = config.admin.host;
@@ -217,6 +252,107 @@ absl::Status Gateway::Parts::Start() {
                           .notes = [this] { return Notes(); }});
   if (!admin_started.ok()) return admin_started.status();
   admin = *std::move(admin_started);
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::Parts::StartTls() {
+  if (!config.tls.has_value()) return absl::OkStatus();
+  const auto report = [this](const absl::StatusOr<absl::Time>& expiry) {
+    if (expiry.ok()) {
+      log.Info("tls_certificate_loaded",
+               {{"expiry", absl::FormatTime(*expiry, absl::UTCTimeZone())}});
+    } else {
+      log.Warning("tls_certificate_unusable",
+                  {{"message", std::string(expiry.status().message())}});
+    }
+  };
+  absl::StatusOr<std::unique_ptr<InboundTls>> created =
+      InboundTls::Create(*config.tls, clock, report);
+  if (!created.ok()) {
+    return absl::Status(created.status().code(),
+                        absl::StrCat("TLS towards callers: ", created.status().message()));
+  }
+  tls = *std::move(created);
+  tls->Watch(kTlsLookInterval);
+  metrics->SetTlsSource([this]() -> Metrics::TlsState {
+    const InboundTls::Stats stats = tls->GetStats();
+    return {.certificate_expiry_seconds = absl::ToUnixSeconds(stats.expiry),
+            .reloads = stats.reloads,
+            .refusals = stats.refusals};
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::Parts::StartRest(int threads) {
+  if (!config.rest.has_value()) return absl::OkStatus();
+  absl::StatusOr<std::unique_ptr<RestTranscoder>> created = RestTranscoder::Create(*table);
+  if (!created.ok()) return created.status();
+  transcoder = *std::move(created);
+  absl::StatusOr<std::string> document = OpenApiDocument(*table, kCommentedProtos);
+  if (!document.ok()) return document.status();
+  rest_handler = std::make_unique<RestHandler>(
+      RestHandler::Options{
+          .files = {{"/", "text/html; charset=utf-8", std::string(kExplorerHtml)},
+                    {"/explorer.css", "text/css; charset=utf-8", std::string(kExplorerCss)},
+                    {"/explorer.js", "text/javascript; charset=utf-8", std::string(kExplorerJs)},
+                    {"/openapi.json", "application/json", *std::move(document)}},
+          .cors_allowed_origins = config.rest->cors_allowed_origins,
+          .local_hosts_only = IsLoopback(config.rest->address) && !config.auth.has_value()},
+      *transcoder, *engine);
+  RestServer::Options options;
+  options.host = config.rest->address.host;
+  options.port = config.rest->address.port;
+  options.threads = threads;
+  options.max_connections = static_cast<size_t>(config.rest->max_connections);
+  options.limits = {.head_bytes = static_cast<size_t>(config.rest->max_head_bytes),
+                    .target_bytes = static_cast<size_t>(config.rest->max_head_bytes / 2),
+                    .body_bytes = static_cast<size_t>(config.limits.max_message_bytes)};
+  options.max_body_bytes_in_hand = config.limits.max_queued_bytes;
+  options.idle_timeout = config.rest->idle_timeout;
+  options.head_timeout = config.rest->head_timeout;
+  options.body_timeout = config.rest->body_timeout;
+  options.write_timeout = config.rest->write_timeout;
+  options.tls = tls.get();
+  absl::StatusOr<std::unique_ptr<RestServer>> started =
+      RestServer::Start(options, *rest_handler, *engine, clock);
+  if (!started.ok()) return started.status();
+  rest = *std::move(started);
+  metrics->SetRestSource([this]() -> Metrics::RestState {
+    const RestServer::Stats stats = rest->GetStats();
+    return {.connections = stats.connections,
+            .requests = stats.requests,
+            .refused_connections = stats.refused_connections,
+            .refused_requests = stats.refused_requests};
+  });
+  return absl::OkStatus();
+}
+
+absl::Status Gateway::Parts::StartAuthenticator() {
+  if (!config.auth.has_value()) return absl::OkStatus();
+  Authenticator::Options options;
+  options.callers_file = config.auth->callers_file;
+  options.scope.methods = table.get();
+  for (const OrganizationConfig& organization : config.organizations) {
+    options.scope.organizations.push_back(organization.name);
+  }
+  options.slot_of = [this](const std::string& name) { return metrics->CallerSlot(name); };
+  options.listener = [this](const absl::Status& status, Authenticator::State state) {
+    if (status.ok()) {
+      log.Info("callers_loaded", {{"callers", state.callers}});
+    } else {
+      log.Warning("callers_unusable", {{"message", std::string(status.message())}});
+    }
+  };
+  absl::StatusOr<std::unique_ptr<Authenticator>> opened =
+      Authenticator::Open(std::move(options), clock);
+  if (!opened.ok()) return opened.status();
+  authenticator = *std::move(opened);
+  authenticator->Watch();
+  log.Info("callers_loaded", {{"callers", authenticator->GetState().callers}});
+  metrics->SetCallersSource([this]() -> Metrics::CallersState {
+    const Authenticator::State state = authenticator->GetState();
+    return {.callers = state.callers, .file_usable = state.usable};
+  });
   return absl::OkStatus();
 }
 
@@ -363,7 +499,9 @@ void Gateway::Parts::Stop(absl::Duration grace) {
       // instead of being cut off.
       const client::MonotonicTime end = clock.Now() + absl::ToChronoNanoseconds(grace);
       server->SetNotServing();
+      if (rest != nullptr) rest->Drain();
       engine->Drain(grace);
+      if (rest != nullptr) rest->Stop();
       // What is left are health watches and the like, which never end by themselves.
       server->Shutdown(
           std::clamp(absl::FromChrono(end - clock.Now()), absl::ZeroDuration(), absl::Seconds(1)));
@@ -378,6 +516,10 @@ void Gateway::Parts::Stop(absl::Duration grace) {
     for (size_t i = 0; i < organizations.size(); ++i) metrics->SetUpstreamSource(i, nullptr);
     metrics->SetCacheSource(nullptr);
     metrics->SetLogDropsSource(nullptr);
+    metrics->SetTlsSource(nullptr);
+    metrics->SetCallersSource(nullptr);
+    metrics->SetRestSource(nullptr);
+    metrics->SetAuditSource(nullptr);
   });
 }
 
@@ -393,6 +535,7 @@ Gateway::Gateway(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
 Gateway::~Gateway() { parts_->Stop(absl::ZeroDuration()); }
 
 uint16_t Gateway::grpc_port() const { return parts_->server->port(); }
+uint16_t Gateway::rest_port() const { return parts_->rest == nullptr ? 0 : parts_->rest->port(); }
 uint16_t Gateway::admin_port() const { return parts_->admin->port(); }
 
 void Gateway::Stop(absl::Duration grace) { parts_->Stop(grace); }

@@ -26,6 +26,7 @@ class Gateway {
 
   uint16_t grpc_port() const;
   uint16_t admin_port() const;
+  uint16_t rest_port() const;  // 0: REST is not configured
 
   // Tells health checks first, lets calls in hand finish within `grace`, cancels the rest, and ends
   // every thread.

@@ -7,6 +7,15 @@ namespace {
 
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
 
+// How many bytes at the front are printable ASCII that stands for itself.
+size_t PlainLength(std::string_view text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c < 0x20 || c >= 0x7F || c == '"' || c == '\\') return i;
+  }
+  return text.size();
+}
+
 }  // namespace
 
 std::string RepairUtf8(std::string_view text, size_t max_bytes) {
@@ -25,6 +34,11 @@ void AppendJsonString(std::string* out, std::string_view text) {
   constexpr char kHex[] = "0123456789abcdef";
   out->push_back('"');
   while (!text.empty()) {
+    // Most of a long text needs nothing and is copied as one piece.
+    const size_t plain = PlainLength(text);
+    out->append(text.substr(0, plain));
+    text.remove_prefix(plain);
+    if (text.empty()) break;
     const size_t length = client::Utf8CharacterLength(text);
     const unsigned char c = static_cast<unsigned char>(text.front());
     if (length == 0) {

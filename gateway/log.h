@@ -1,6 +1,8 @@
 // Structured logging: one JSON object per line on standard error, written by a thread of its own so
 // that no call ever waits for a terminal or a full pipe; what does not fit into the queue is
-// dropped, oldest first, and counted. What is worth a line for a call is decided in call_log.h.
+// dropped, oldest first, and counted. Audit lines have a lane of their own, from which none is ever
+// dropped: who has no room there must not act. What is worth a line for a call is decided in
+// call_log.h.
 #ifndef SEMAPHORE_GATEWAY_LOG_H_
 #define SEMAPHORE_GATEWAY_LOG_H_
 
@@ -71,6 +73,15 @@ class Log {
   struct Options {
     LogLevel level = LogLevel::kInfo;
     size_t queue_lines = 8192;
+    // Audit lines that may be promised or wait at the same time. More than a gateway has calls in
+    // hand unless it is configured for that.
+    size_t audit_lines = 16384;
+  };
+  struct AuditStats {
+    uint64_t written = 0;
+    uint64_t waiting = 0;  // promised, or not yet taken by the sink
+    uint64_t refused = 0;  // promises not made because the lane was full
+    uint64_t failed = 0;   // attempts to write that standard error refused
   };
 
   // `clock` outlives the log. An empty sink is standard error.
@@ -89,6 +100,15 @@ class Log {
   void Info(std::string_view event, std::initializer_list<LogField> fields = {});
   void Warning(std::string_view event, std::initializer_list<LogField> fields = {});
   void Error(std::string_view event, std::initializer_list<LogField> fields = {});
+
+  // Promises room for one audit line, which must then be written with WriteAudit; false when the
+  // lane is full, or, for one that `may_use_half`, half full. So those who are refused anyway leave
+  // room for those who are not. Never blocks.
+  bool ReserveAudit(bool may_use_half);
+  // Needs a promise. Ignores the level. The line is written before any ordinary one that comes
+  // later; when standard error refuses it, it is tried again with each line that follows.
+  void WriteAudit(std::string_view event, std::span<const LogField> fields);
+  AuditStats GetAuditStats() const;
 
   // Lines lost so far, because the queue was full or memory was out.
   uint64_t dropped_lines() const;

@@ -7,16 +7,21 @@
 #include <csignal>
 #include <iostream>
 #include <iterator>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "client/clock.h"
+#include "client/method_table.h"
+#include "gateway/authenticator.h"
 #include "gateway/call_command.h"
 #include "gateway/command_line.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
+#include "gateway/hash_token_command.h"
 #include "gateway/log.h"
 #include "gateway/version.h"
 
@@ -84,6 +89,7 @@ int Serve(const CommandLine& line) {
   log.Info("serving", {{"version", kVersion},
                        {"grpc_host", config->grpc.address.host},
                        {"grpc_port", (*gateway)->grpc_port()},
+                       {"rest_port", (*gateway)->rest_port()},
                        {"admin_host", config->admin.host},
                        {"admin_port", (*gateway)->admin_port()},
                        {"organizations", config->organizations.size()}});
@@ -96,15 +102,38 @@ int Serve(const CommandLine& line) {
   return 0;
 }
 
+// As the start does it: the callers file must be usable.
+absl::Status CheckCallersFile(const Config& config, const client::Clock& clock) {
+  if (!config.auth.has_value()) return absl::OkStatus();
+  const absl::StatusOr<std::unique_ptr<client::MethodTable>> methods = client::MethodTable::Build();
+  if (!methods.ok()) return methods.status();
+  Authenticator::Options options;
+  options.callers_file = config.auth->callers_file;
+  options.scope.methods = methods->get();
+  for (const OrganizationConfig& organization : config.organizations) {
+    options.scope.organizations.push_back(organization.name);
+  }
+  return Authenticator::Open(std::move(options), clock).status();
+}
+
 int CheckConfig(const CommandLine& line) {
   const absl::StatusOr<Config> config = LoadConfig(line.config_file);
   if (!config.ok()) {
     std::cerr << config.status().message() << '\n';
     return 2;
   }
+  if (const absl::Status callers = CheckCallersFile(*config, client::SystemClock());
+      !callers.ok()) {
+    std::cerr << callers.message() << '\n';
+    return 2;
+  }
   for (const std::string& warning : config->warnings) std::cerr << "warning: " << warning << '\n';
   std::cout << DescribeConfig(*config);
   return 0;
+}
+
+int HashCallerToken(const CommandLine& line) {
+  return RunHashToken(line.make_token, std::cin, std::cout, std::cerr);
 }
 
 int Call(const CommandLine& line) {
@@ -113,7 +142,14 @@ int Call(const CommandLine& line) {
   if (line.request_from_stdin) {
     request.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
   }
-  const CallOptions options{line.address, line.organization, line.token_file, line.timeout};
+  const CallOptions options{.address = line.address,
+                            .organization = line.organization,
+                            .token_file = line.token_file,
+                            .tls_ca_file = line.tls_ca_file,
+                            .tls_certificate_file = line.tls_certificate_file,
+                            .tls_key_file = line.tls_key_file,
+                            .tls_server_name = line.tls_server_name,
+                            .timeout = line.timeout};
   return line.command == Command::kHealth
              ? RunHealth(options, std::cout, std::cerr)
              : RunCall(options, line.method, request, std::cout, std::cerr);
@@ -133,6 +169,8 @@ int Main(const std::vector<std::string>& arguments) {
     case Command::kCall:
     case Command::kHealth:
       return Call(*line);
+    case Command::kHashToken:
+      return HashCallerToken(*line);
     case Command::kVersion:
       std::cout << "semaphore-gateway " << kVersion << '\n';
       return 0;

@@ -8,6 +8,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <array>
+#include <atomic>
 #include <mutex>
 #include <sstream>
 #include <utility>
@@ -90,6 +91,9 @@ struct Metrics::Families {
   void AddOrganization(const Options& options, const std::string& organization);
   Counter& Replies(size_t organization, size_t route, int http_status);
   std::vector<MetricFamily> CollectUpstream() const;
+  std::vector<MetricFamily> CollectTls() const;
+  std::vector<MetricFamily> CollectCallers() const;
+  std::vector<MetricFamily> CollectRest() const;
 
   struct MethodChildren {
     Counter* started = nullptr;
@@ -124,6 +128,8 @@ struct Metrics::Families {
   Family<Counter>& retries;
   Family<Histogram>& waits;
   Counter& quota_rejections;
+  Family<Counter>& caller_requests;
+  Family<Counter>& caller_refusals;
   Family<Counter>& unknown_fields;
   Family<Counter>& unknown_enum_words;
   Family<Counter>& cache_requests;
@@ -136,10 +142,22 @@ struct Metrics::Families {
   std::vector<Route> routes;
   std::vector<MethodChildren> methods;
   std::vector<OrganizationChildren> organizations;
+  std::vector<Counter*> refusals;  // by reason
+
+  // Anonymous, other, and then the callers in the order in which they were first seen. Written
+  // before its place is told to anybody.
+  static constexpr size_t kOtherCaller = 1;
+  std::array<std::atomic<Counter*>, kMaxNamedCallers + 2> callers{};
+  std::mutex slots_mutex;  // of the next
+  std::map<std::string, size_t> slots;
 
   mutable std::mutex sources_mutex;  // held while a source runs, so that a setter returns after it
   CountSource log_drops;             // guarded by sources_mutex
   CacheSource cache;                 // guarded by sources_mutex
+  TlsSource tls;                     // guarded by sources_mutex
+  CallersSource callers_file;        // guarded by sources_mutex
+  RestSource rest;                   // guarded by sources_mutex
+  AuditSource audit;                 // guarded by sources_mutex
 };
 
 namespace {
@@ -182,6 +200,11 @@ Metrics::Families::Families(const Options& options)
       quota_rejections(CounterFamily(registry, "semaphoreci_gateway_caller_quota_rejections_total",
                                      "Calls refused because their caller's quota was spent.")
                            .Add({})),
+      caller_requests(CounterFamily(registry, "semaphoreci_gateway_caller_requests_total",
+                                    "Calls answered, by the caller's name in the callers file; "
+                                    "anonymous: nobody known, other: names beyond the first 200.")),
+      caller_refusals(CounterFamily(registry, "semaphoreci_gateway_caller_refusals_total",
+                                    "Calls refused because of who made them, by reason.")),
       unknown_fields(CounterFamily(registry, "semaphoreci_gateway_unknown_fields_total",
                                    "Fields in replies of the Semaphore API that this release does "
                                    "not know (schema drift).")),
@@ -203,6 +226,11 @@ Metrics::Families::Families(const Options& options)
   for (const std::string& organization : options.organizations) {
     AddOrganization(options, organization);
   }
+  for (const std::string& reason : options.caller_refusals) {
+    refusals.push_back(&caller_refusals.Add({{"reason", CleanLabelValue(reason)}}));
+  }
+  callers[kAnonymousCaller] = &caller_requests.Add({{"caller", "anonymous"}});
+  callers[kOtherCaller] = &caller_requests.Add({{"caller", "other"}});
   std::map<std::string, std::string> labels;
   for (const auto& [name, value] : options.build_info) labels[name] = CleanLabelValue(value);
   prometheus::BuildGauge()
@@ -374,6 +402,77 @@ std::vector<MetricFamily> Metrics::Families::CollectUpstream() const {
   return out;
 }
 
+std::vector<MetricFamily> Metrics::Families::CollectTls() const {
+  const std::lock_guard lock(sources_mutex);
+  if (!tls) return {};
+  const TlsState state = tls();
+  std::vector<MetricFamily> out = {
+      Declare("semaphoreci_gateway_tls_certificate_expiry_timestamp_seconds",
+              "When the certificate that callers are shown expires, in Unix time.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_tls_reloads_total",
+              "Changed sets of the files of TLS towards callers, by whether they were taken.",
+              MetricType::Counter)};
+  AddSample(&out[0], {}, static_cast<double>(state.certificate_expiry_seconds));
+  AddSample(&out[1], {{"result", "success"}}, static_cast<double>(state.reloads));
+  AddSample(&out[1], {{"result", "failure"}}, static_cast<double>(state.refusals));
+  return out;
+}
+
+std::vector<MetricFamily> Metrics::Families::CollectRest() const {
+  const std::lock_guard lock(sources_mutex);
+  if (!rest) return {};
+  std::vector<MetricFamily> out = {
+      Declare("semaphoreci_gateway_rest_connections", "Open connections of the REST listener.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_rest_requests_total",
+              "HTTP requests that the REST listener read, whatever they asked for.",
+              MetricType::Counter),
+      Declare("semaphoreci_gateway_rest_connections_refused_total",
+              "Connections closed at once because there were too many.", MetricType::Counter),
+      Declare("semaphoreci_gateway_rest_requests_refused_total",
+              "Requests that were no HTTP, too large or too slow.", MetricType::Counter)};
+  const RestState state = rest();
+  AddSample(&out[0], {}, static_cast<double>(state.connections));
+  AddSample(&out[1], {}, static_cast<double>(state.requests));
+  AddSample(&out[2], {}, static_cast<double>(state.refused_connections));
+  AddSample(&out[3], {}, static_cast<double>(state.refused_requests));
+  return out;
+}
+
+std::vector<MetricFamily> Metrics::Families::CollectCallers() const {
+  std::vector<MetricFamily> out = {
+      Declare("semaphoreci_gateway_callers", "Callers in force of the callers file.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_callers_file_usable",
+              "1 while the callers file can be used; 0: an earlier state of it is in force.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_audit_lines_total", "Audit lines written.", MetricType::Counter),
+      Declare("semaphoreci_gateway_audit_lines_waiting",
+              "Audit lines of changes in hand, or not yet taken by standard error.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_audit_refusals_total",
+              "Changes refused because their audit line had no room.", MetricType::Counter),
+      Declare("semaphoreci_gateway_audit_write_failures_total",
+              "Attempts to write an audit line that standard error refused; each is repeated.",
+              MetricType::Counter)};
+  const std::lock_guard lock(sources_mutex);
+  if (callers_file) {
+    const CallersState state = callers_file();
+    AddSample(&out[0], {}, static_cast<double>(state.callers));
+    AddSample(&out[1], {}, state.file_usable ? 1 : 0);
+  }
+  if (audit) {
+    const AuditState state = audit();
+    AddSample(&out[2], {}, static_cast<double>(state.written));
+    AddSample(&out[3], {}, static_cast<double>(state.waiting));
+    AddSample(&out[4], {}, static_cast<double>(state.refused));
+    AddSample(&out[5], {}, static_cast<double>(state.failed));
+  }
+  std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
+  return out;
+}
+
 Metrics::Metrics(const Options& options) : families_(std::make_unique<Families>(options)) {}
 Metrics::~Metrics() = default;
 
@@ -421,6 +520,27 @@ void Metrics::BudgetWaited(size_t organization, size_t priority,
 
 void Metrics::CallerQuotaExhausted() { families_->quota_rejections.Increment(); }
 
+size_t Metrics::CallerSlot(const std::string& name) {
+  const std::lock_guard lock(families_->slots_mutex);
+  const auto known = families_->slots.find(name);
+  if (known != families_->slots.end()) return known->second;
+  if (families_->slots.size() >= kMaxNamedCallers) return Families::kOtherCaller;
+  const size_t slot = families_->slots.size() + 2;
+  families_->callers[slot] = &families_->caller_requests.Add({{"caller", CleanLabelValue(name)}});
+  families_->slots.emplace(name, slot);
+  return slot;
+}
+
+void Metrics::CallerAnswered(size_t slot) {
+  if (slot >= families_->callers.size()) return;
+  Counter* const counter = families_->callers[slot];
+  if (counter != nullptr) counter->Increment();
+}
+
+void Metrics::CallerRefused(size_t reason) {
+  if (reason < families_->refusals.size()) families_->refusals[reason]->Increment();
+}
+
 void Metrics::CacheAnswered(size_t method, std::string_view how) {
   if (method >= families_->methods.size() || how.empty() || how == "bypass") return;
   const Families::MethodChildren& children = families_->methods[method];
@@ -456,9 +576,32 @@ void Metrics::SetLogDropsSource(CountSource source) {
   families_->log_drops = std::move(source);
 }
 
+void Metrics::SetTlsSource(TlsSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->tls = std::move(source);
+}
+
+void Metrics::SetCallersSource(CallersSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->callers_file = std::move(source);
+}
+
+void Metrics::SetRestSource(RestSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->rest = std::move(source);
+}
+
+void Metrics::SetAuditSource(AuditSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->audit = std::move(source);
+}
+
 std::string Metrics::Text() const {
   std::vector<MetricFamily> page = families_->registry.Collect();
   for (MetricFamily& family : families_->CollectUpstream()) page.push_back(std::move(family));
+  for (MetricFamily& family : families_->CollectTls()) page.push_back(std::move(family));
+  for (MetricFamily& family : families_->CollectCallers()) page.push_back(std::move(family));
+  for (MetricFamily& family : families_->CollectRest()) page.push_back(std::move(family));
   for (MetricFamily& family : CollectProcessMetrics("/proc")) page.push_back(std::move(family));
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, page);

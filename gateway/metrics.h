@@ -42,6 +42,7 @@ class Metrics {
     std::vector<std::string> priorities;  // classes of callers, in the order of client::Priority
     std::vector<std::string> circuit_states;        // in the order of client::CircuitBreaker::State
     std::map<std::string, std::string> build_info;  // labels: version, revision, …
+    std::vector<std::string> caller_refusals;       // in the order of CallerRefusal
   };
 
   // The state of one organization's upstream side when asked. Counters only ever grow.
@@ -75,7 +76,39 @@ class Metrics {
     uint64_t refreshes = 0;
   };
   using CacheSource = std::function<CacheState()>;
+
+  struct TlsState {                          // towards callers
+    int64_t certificate_expiry_seconds = 0;  // Unix time
+    uint64_t reloads = 0;
+    uint64_t refusals = 0;  // changed files that were not taken
+  };
+  using TlsSource = std::function<TlsState()>;
   using CountSource = std::function<uint64_t()>;
+
+  // The callers file, and the lane of audit lines.
+  struct CallersState {
+    uint64_t callers = 0;  // in force
+    bool file_usable = true;
+  };
+  struct RestState {
+    uint64_t connections = 0;  // open
+    uint64_t requests = 0;
+    uint64_t refused_connections = 0;
+    uint64_t refused_requests = 0;
+  };
+  using RestSource = std::function<RestState()>;
+  using CallersSource = std::function<CallersState()>;
+  struct AuditState {
+    uint64_t written = 0;
+    uint64_t waiting = 0;
+    uint64_t refused = 0;
+    uint64_t failed = 0;
+  };
+  using AuditSource = std::function<AuditState()>;
+
+  // Callers with a label of their own over the life of the process; later ones are "other".
+  static constexpr size_t kMaxNamedCallers = 200;
+  static constexpr size_t kAnonymousCaller = 0;
 
   explicit Metrics(const Options& options);
   ~Metrics();
@@ -96,6 +129,11 @@ class Metrics {
   void BudgetWaited(size_t organization, size_t priority, std::chrono::nanoseconds duration);
   void CallerQuotaExhausted();
 
+  // The place of a caller's name, for CallerAnswered; the same for the same name.
+  size_t CallerSlot(const std::string& name);
+  void CallerAnswered(size_t slot);
+  void CallerRefused(size_t reason);
+
   // `how` as in the x-cache metadata; calls in which the cache had no part count nothing.
   void CacheAnswered(size_t method, std::string_view how);
 
@@ -108,6 +146,10 @@ class Metrics {
   void SetUpstreamSource(size_t organization, UpstreamSource source);
   void SetCacheSource(CacheSource source);
   void SetLogDropsSource(CountSource source);
+  void SetTlsSource(TlsSource source);
+  void SetCallersSource(CallersSource source);
+  void SetRestSource(RestSource source);
+  void SetAuditSource(AuditSource source);
 
   // The page in text format 0.0.4. Takes milliseconds and no lock that a call waits for.
   std::string Text() const;

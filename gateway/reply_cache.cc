@@ -58,6 +58,10 @@ Marks MarksOf(const Generations& generations, std::string_view organization,
           .named = !name.empty()};
 }
 
+absl::Duration FreshFor(MonotonicTime fresh_until, MonotonicTime now) {
+  return std::max(absl::FromChrono(fresh_until - now), absl::ZeroDuration());
+}
+
 }  // namespace
 
 // A call that waits for a fetch. Everything but the event is under the cache's mutex.
@@ -69,6 +73,7 @@ struct ReplyCache::Waiter {
   absl::Status status;
   std::shared_ptr<const std::string> reply;
   MonotonicTime said_at;
+  MonotonicTime fresh_until;
   bool kept = false;  // upstream was not asked: a log that was downloaded before
 };
 
@@ -118,7 +123,8 @@ std::optional<ReplyCache::Answer> ReplyCache::Find(std::string_view key,
   return Answer{.status = kept->status,
                 .reply = kept->reply,
                 .cache = needs_refresh ? "stale" : "hit",
-                .age = absl::FromChrono(now - kept->said_at)};
+                .age = absl::FromChrono(now - kept->said_at),
+                .fresh_for = FreshFor(kept->fresh_until, now)};
 }
 
 void ReplyCache::Refresh(ReadCall call) {
@@ -149,7 +155,8 @@ asio::awaitable<ReplyCache::Answer> ReplyCache::Read(ReadCall call) {
       co_return Answer{.status = absl::OkStatus(),
                        .reply = waiter->reply,
                        .cache = waiter->kept ? "hit" : how,
-                       .age = absl::FromChrono(clock_.Now() - waiter->said_at)};
+                       .age = absl::FromChrono(clock_.Now() - waiter->said_at),
+                       .fresh_for = FreshFor(waiter->fresh_until, clock_.Now())};
     }
     const asio::cancellation_state cancellation = co_await asio::this_coro::cancellation_state;
     if (waiter->done) {
@@ -158,13 +165,15 @@ asio::awaitable<ReplyCache::Answer> ReplyCache::Read(ReadCall call) {
       co_return Answer{.status = MakeError(Reason::kCancelled, "the caller went away"),
                        .reply = nullptr,
                        .cache = "",
-                       .age = {}};
+                       .age = {},
+                       .fresh_for = {}};
     } else {
       failure = MakeError(Reason::kDeadline, "out of time while Semaphore was asked");
     }
   }
   if (std::optional<Answer> stale = StaleFor(call, failure)) co_return *std::move(stale);
-  co_return Answer{.status = std::move(failure), .reply = nullptr, .cache = how, .age = {}};
+  co_return Answer{
+      .status = std::move(failure), .reply = nullptr, .cache = how, .age = {}, .fresh_for = {}};
 }
 
 // Null when the caller's quota does not allow a fetch; `refused` says why.
@@ -266,6 +275,7 @@ bool ReplyCache::Deliver(const std::shared_ptr<Fetch>& fetch, client::CallResult
     waiter->status = result.status;
     waiter->reply = reply;
     waiter->said_at = fetch->began_at - absl::ToChronoNanoseconds(result.age);
+    waiter->fresh_until = kept == nullptr ? waiter->said_at : kept->fresh_until;
     waiter->kept = result.kept;
     waiter->event->Set();  // posts; nothing runs under the mutex
   }
@@ -373,7 +383,8 @@ std::optional<ReplyCache::Answer> ReplyCache::StaleFor(const ReadCall& call,
   return Answer{.status = absl::OkStatus(),
                 .reply = kept->reply,
                 .cache = now < kept->fresh_until ? "hit" : "stale",
-                .age = absl::FromChrono(now - kept->said_at)};
+                .age = absl::FromChrono(now - kept->said_at),
+                .fresh_for = FreshFor(kept->fresh_until, now)};
 }
 
 void ReplyCache::Invalidate(std::string_view organization, const MethodSpec& method,

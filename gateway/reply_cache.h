@@ -58,6 +58,7 @@ class ReplyCache {
     std::shared_ptr<const std::string> reply;  // when OK
     std::string_view cache;                    // hit, miss, coalesced, stale, bypass
     absl::Duration age;                        // since upstream said it
+    absl::Duration fresh_for = {};             // from now; 0: not known, or past it
   };
 
   struct ReadCall {

@@ -8,12 +8,14 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/server_credentials.h"
 
 namespace semaphore::gateway {
 namespace {
 
 constexpr int kOwnPingMilliseconds = 60000;  // finds clients that vanished without a word
 constexpr int kPingTimeoutMilliseconds = 20000;
+constexpr int kHandshakeMilliseconds = 20000;
 constexpr int kConcurrentStreamsPerConnection = 1000;
 
 void SetLifetimes(const GrpcConfig& config, grpc::ServerBuilder& builder) {
@@ -28,6 +30,7 @@ void SetLifetimes(const GrpcConfig& config, grpc::ServerBuilder& builder) {
                              static_cast<int>(config.keepalive_min_ping_interval.count()));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kOwnPingMilliseconds);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kPingTimeoutMilliseconds);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMilliseconds);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kConcurrentStreamsPerConnection);
   // Without this a second gateway on the same port would start happily and take every other
   // connection.
@@ -38,14 +41,16 @@ void SetLifetimes(const GrpcConfig& config, grpc::ServerBuilder& builder) {
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(
     const GrpcConfig& config, const LimitsConfig& limits,
-    std::vector<std::unique_ptr<grpc::Service>> services) {
+    std::vector<std::unique_ptr<grpc::Service>> services, ServerAccess access) {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  std::unique_ptr<Server> server(new Server);
+  std::unique_ptr<Server> server(new Server(std::move(access.check_credentials)));
   server->services_ = std::move(services);
   grpc::ServerBuilder builder;
   int port = 0;
-  builder.AddListeningPort(ToString(config.address), grpc::InsecureServerCredentials(), &port);
+  server->credentials_ = access.tls == nullptr ? grpc::InsecureServerCredentials()
+                                               : MakeServerCredentials(*access.tls);
+  builder.AddListeningPort(ToString(config.address), server->credentials_, &port);
   builder.SetMaxReceiveMessageSize(static_cast<int>(limits.max_message_bytes));
   SetLifetimes(config, builder);
   for (const std::unique_ptr<grpc::Service>& service : server->services_)

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "client/error.h"
 #include "client/quote.h"
+#include "gateway/service_credentials.h"
 #include "gateway/status.h"
 
 namespace semaphore::gateway {
@@ -13,12 +14,7 @@ namespace {
 // One call. Deletes itself when gRPC is done with it.
 class UnknownMethodCall final : public grpc::ServerGenericBidiReactor {
  public:
-  explicit UnknownMethodCall(const std::string& method) {
-    Finish(ToGrpcStatus(
-        client::MakeError(client::Reason::kMethodNotFound,
-                          absl::StrCat("no method ", client::Quote(method),
-                                       "; reflection and the .proto files tell which there are"))));
-  }
+  explicit UnknownMethodCall(const absl::Status& status) { Finish(ToGrpcStatus(status)); }
 
   void OnDone() override { delete this; }
 };
@@ -27,7 +23,14 @@ class UnknownMethodCall final : public grpc::ServerGenericBidiReactor {
 
 grpc::ServerGenericBidiReactor* UnknownMethodService::CreateReactor(
     grpc::GenericCallbackServerContext* context) {
-  return new UnknownMethodCall(context->method());
+  absl::Status status = check_ ? check_(CredentialsOf(*context)) : absl::OkStatus();
+  if (status.ok()) {
+    status =
+        client::MakeError(client::Reason::kMethodNotFound,
+                          absl::StrCat("no method ", client::Quote(context->method()),
+                                       "; reflection and the .proto files tell which there are"));
+  }
+  return new UnknownMethodCall(status);
 }
 
 }  // namespace semaphore::gateway

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/service_credentials.h"
 #include "gateway/status.h"
 #include "semaphore/v1/agent.grpc.pb.h"
 #include "semaphore/v1/agent_type.grpc.pb.h"
@@ -138,6 +139,7 @@ class Front {
     call.traceparent = First(*context, "traceparent");
     call.request_id = First(*context, "x-request-id");
     call.peer_source = [context] { return context->peer(); };
+    if (engine_.authenticates()) call.credentials = CredentialsOf(*context);
     call.started = clock_.Now();
     Engine::Prepared prepared;
     if (const std::optional<Answer> answer = engine_.AnswerNow(call, prepared)) {

@@ -11,7 +11,7 @@ usage() {
   cat <<'USAGE'
 usage: tests/run.sh [--all | --preset NAME] [-- CTEST_ARGUMENT...]
   (nothing)       presets release and asan
-  --all           also ubsan and tsan
+  --all           also ubsan and tsan, and pages in a real browser
   --preset NAME   only that one: dev, release, asan, ubsan, tsan
   --              what follows goes to ctest: tests/run.sh --preset dev -- -R Token
 USAGE
@@ -25,7 +25,10 @@ main() {
   local presets=(release asan)
   while (($# > 0)); do
     case $1 in
-      --all) presets=(release asan ubsan tsan) ;;
+      --all)
+        presets=(release asan ubsan tsan)
+        PACKAGES+=("${BROWSER_PACKAGES[@]}")
+        ;;
       --preset)
         [[ ${2:-} =~ ^(dev|release|asan|ubsan|tsan|coverage)$ ]] || fail "--preset needs the name of a preset"
         presets=("$2")

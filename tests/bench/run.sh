@@ -6,7 +6,7 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$ROOT"
 . deploy/packages.sh
 . deploy/build.sh
-PACKAGES+=(nghttp2-client)                # h2load
+PACKAGES+=(nghttp2-client nginx wrk)      # the first has h2load
 install_packages
 
 build release decode_bench store_bench echo_server semaphore-gateway semaphore-simulator
@@ -33,6 +33,10 @@ echo
 
 # --- Cached reads against what gRPC alone costs. ---
 /usr/bin/python3 -B tests/bench/cached_reads.py build/release
+echo
+
+# --- The same over REST against nginx's cache. ---
+/usr/bin/python3 -B tests/bench/rest_reads.py build/release
 echo
 
 # --- Memory: a log of 50 MB through the whole gateway, over TLS, read in pages. ---

@@ -46,14 +46,14 @@ void Extend(X509* certificate, X509* issuer, int id, const char* value) {
 }
 
 // Named and dated, without extensions or signature.
-X509Ptr Draft(EVP_PKEY* key, const char* name, long valid_for_s) {
+X509Ptr Draft(EVP_PKEY* key, const char* name, long begin_s, long end_s) {
   X509Ptr certificate(X509_new(), &X509_free);
   Require(X509_set_version(certificate.get(), X509_VERSION_3) == 1);
   uint64_t serial = 0;
   Require(RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof serial) == 1);
   ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate.get()), serial >> 1);
-  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -86400);
-  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), valid_for_s);
+  X509_gmtime_adj(X509_getm_notBefore(certificate.get()), begin_s);
+  X509_gmtime_adj(X509_getm_notAfter(certificate.get()), end_s);
   X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate.get()), "CN", MBSTRING_ASC,
                              reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
   Require(X509_set_pubkey(certificate.get(), key) == 1);
@@ -68,7 +68,7 @@ struct TestAuthority::Identity {
 };
 
 TestAuthority::TestAuthority(const std::string& name) : identity_(std::make_unique<Identity>()) {
-  identity_->certificate = Draft(identity_->key.get(), name.c_str(), 86400);
+  identity_->certificate = Draft(identity_->key.get(), name.c_str(), -86400, 86400);
   X509* certificate = identity_->certificate.get();
   Require(X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) == 1);
   Extend(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE");
@@ -81,27 +81,35 @@ TestAuthority::TestAuthority(const std::string& name) : identity_(std::make_uniq
 TestAuthority::~TestAuthority() = default;
 
 TestCertificate TestAuthority::Make(const std::string& subject, const Identity* issuer,
-                                    long valid_for_s) {
+                                    Period period) {
   const KeyPtr key(EVP_EC_gen("P-256"), &EVP_PKEY_free);
-  const X509Ptr certificate = Draft(key.get(), "Test Server", valid_for_s);
+  const X509Ptr certificate = Draft(key.get(), "Test Server", period.begin_s, period.end_s);
   X509* signer = issuer != nullptr ? issuer->certificate.get() : certificate.get();
   Require(X509_set_issuer_name(certificate.get(), X509_get_subject_name(signer)) == 1);
-  Extend(certificate.get(), signer, NID_subject_alt_name, subject.c_str());
+  if (!subject.empty()) {
+    Extend(certificate.get(), signer, NID_subject_alt_name, subject.c_str());
+  }
   Require(X509_sign(certificate.get(), issuer != nullptr ? issuer->key.get() : key.get(),
                     EVP_sha256()) > 0);
   return {.certificate_pem = CertificatePem(certificate.get()), .key_pem = KeyPem(key.get())};
 }
 
 TestCertificate TestAuthority::Issue(const std::string& subject) const {
-  return Make(subject, identity_.get(), 86400);
+  return Make(subject, identity_.get(), {});
 }
 
 TestCertificate TestAuthority::IssueExpired(const std::string& subject) const {
-  return Make(subject, identity_.get(), -3600);
+  return Make(subject, identity_.get(), {.end_s = -3600});
 }
 
+TestCertificate TestAuthority::IssueEarly(const std::string& subject) const {
+  return Make(subject, identity_.get(), {.begin_s = 3600});
+}
+
+TestCertificate TestAuthority::IssueNameless() const { return Make("", identity_.get(), {}); }
+
 TestCertificate TestAuthority::SelfSigned(const std::string& subject) {
-  return Make(subject, nullptr, 86400);
+  return Make(subject, nullptr, {});
 }
 
 }  // namespace semaphore::client

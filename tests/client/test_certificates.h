@@ -23,12 +23,20 @@ class TestAuthority final {
   // `subject` is a subjectAltName as OpenSSL writes it: "DNS:upstream.test" or "IP:127.0.0.1".
   TestCertificate Issue(const std::string& subject) const;
   TestCertificate IssueExpired(const std::string& subject) const;
+  // Valid from an hour from now on.
+  TestCertificate IssueEarly(const std::string& subject) const;
+  // With a common name ("Test Server") and no subjectAltName.
+  TestCertificate IssueNameless() const;
   static TestCertificate SelfSigned(const std::string& subject);
 
  private:
   struct Identity;
 
-  static TestCertificate Make(const std::string& subject, const Identity* issuer, long valid_for_s);
+  struct Period {  // relative to now
+    long begin_s = -86400;
+    long end_s = 86400;
+  };
+  static TestCertificate Make(const std::string& subject, const Identity* issuer, Period period);
 
   std::unique_ptr<Identity> identity_;
   std::string certificate_pem_;

@@ -138,11 +138,12 @@ class Reply:
 
 
 class Client:
-    """`heard` collects every byte that the server sent, to be searched for secrets."""
+    """`heard` collects every byte that the server sent, to be searched for secrets. Plaintext without `credentials`."""
 
-    def __init__(self, address, heard):
+    def __init__(self, address, heard, credentials=None):
         options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]
-        self.channel = grpc.insecure_channel(address, options=options)
+        self.channel = (grpc.insecure_channel(address, options=options) if credentials is None
+                        else grpc.secure_channel(address, credentials, options=options))
         grpc.channel_ready_future(self.channel).result(timeout=60)
         self.reflection = Reflection(self.channel)
         self._heard = heard

@@ -162,6 +162,7 @@ class Gateway(Program):
         [serving] = self.events("serving")
         self.address = f"127.0.0.1:{serving['grpc_port']}"
         self.admin = f"http://127.0.0.1:{serving['admin_port']}"
+        self.rest = f"http://127.0.0.1:{serving['rest_port']}"  # where it is configured
 
     def events(self, event):
         """The log's lines of that event so far."""
@@ -203,6 +204,12 @@ class GatewayTest(unittest.TestCase):
     simulator_arguments = ()
     settings = "upstream: {requests_per_second: 100000, burst: 100000}\n"
 
+    credentials = None  # of the client; plaintext
+
+    @classmethod
+    def prepare(cls):
+        """For files, and for settings that name them; the folder is there."""
+
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="semaphore-e2e-"))
@@ -212,8 +219,10 @@ class GatewayTest(unittest.TestCase):
         cls.gateways = []
         cls.simulators = []
         cls.addClassCleanup(cls._check_that_no_secret_was_told)
+        cls.prepare()
         cls.simulator = cls.start_simulator(arguments=cls.simulator_arguments)
-        cls.gateway, cls.client = cls.start_gateway([row_of(cls.simulator)], cls.settings)
+        cls.gateway, cls.client = cls.start_gateway([row_of(cls.simulator)], cls.settings,
+                                                    credentials=cls.credentials)
         cls.ids = cls.simulator.ids
 
     def setUp(self):
@@ -228,11 +237,11 @@ class GatewayTest(unittest.TestCase):
         return simulator
 
     @classmethod
-    def start_gateway(cls, organizations, settings="", name="gateway"):
+    def start_gateway(cls, organizations, settings="", name="gateway", credentials=None):
         gateway = Gateway(cls.folder, organizations, settings, name)
         cls.gateways.append(gateway)
         cls.addClassCleanup(cls._stop_gateway, gateway)
-        client = Client(gateway.address, cls.heard)
+        client = Client(gateway.address, cls.heard, credentials)
         cls.addClassCleanup(client.close)
         return gateway, client
 

@@ -21,6 +21,16 @@ TEST(CallerLimits, EachCallerHasItsOwnQuota) {
   EXPECT_EQ(limits.Take("a", kStart + milliseconds(100)), std::nullopt);
 }
 
+TEST(CallerLimits, LookingTakesNothing) {
+  CallerLimits limits({.requests_per_second = 10, .burst = 2});
+  EXPECT_EQ(limits.Look("a", kStart), (CallerLimits::Standing{10, 2, 2})) << "never seen";
+  EXPECT_EQ(limits.Take("a", kStart), std::nullopt);
+  EXPECT_EQ(limits.Look("a", kStart), (CallerLimits::Standing{10, 2, 1}));
+  EXPECT_EQ(limits.Look("a", kStart), (CallerLimits::Standing{10, 2, 1}));
+  EXPECT_EQ(limits.Look("b", kStart), (CallerLimits::Standing{10, 2, 2}));
+  EXPECT_EQ(CallerLimits({.requests_per_second = 0}).Look("a", kStart), std::nullopt);
+}
+
 TEST(CallerLimits, NoRateIsNoLimit) {
   CallerLimits limits({.requests_per_second = 0, .burst = 1});
   for (int i = 0; i < 1000; ++i) EXPECT_EQ(limits.Take("a", kStart), std::nullopt);

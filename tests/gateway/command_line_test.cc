@@ -34,6 +34,18 @@ TEST(CommandLineTest, ReadsACallWithItsOptionsInAnyOrder) {
   EXPECT_EQ(line.timeout, absl::Milliseconds(1500));
 }
 
+TEST(CommandLineTest, ATokenToHashIsNeverTakenFromTheCommandLineNorShown) {
+  EXPECT_FALSE(Parse({"hash-token"}).make_token);
+  EXPECT_EQ(Parse({"hash-token", "--new"}).command, Command::kHashToken);
+  EXPECT_TRUE(Parse({"hash-token", "--new"}).make_token);
+  const auto refused = ParseCommandLine({"hash-token", "SECRET"});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(std::string(refused.status().message()),
+              testing::AllOf(testing::HasSubstr("standard input"),
+                             testing::Not(testing::HasSubstr("SECRET"))));
+  EXPECT_FALSE(ParseCommandLine({"serve", "--new"}).ok());
+}
+
 TEST(CommandLineTest, TakesTheRequestFromStandardInputForADash) {
   const CommandLine line = Parse({"call", "S.M", "-"});
   EXPECT_TRUE(line.request_from_stdin);
@@ -49,6 +61,21 @@ TEST(CommandLineTest, KnowsTheOtherWords) {
   EXPECT_EQ(Parse({"check-config", "--config", "x"}).command, Command::kCheckConfig);
 }
 
+TEST(CommandLineTest, ReadsTheOptionsOfTls) {
+  for (const char* word : {"call", "health"}) {
+    Words words = {word,           "--tls-ca",     "ca.pem", "--tls-cert",
+                   "c.pem",        "--tls-key",    "k.pem",  "--tls-server-name",
+                   "gateway.test", "--token-file", "t"};
+    if (words[0] == "call") words.emplace_back("S.M");
+    const CommandLine line = Parse(words);
+    EXPECT_EQ(line.tls_ca_file, "ca.pem");
+    EXPECT_EQ(line.tls_certificate_file, "c.pem");
+    EXPECT_EQ(line.tls_key_file, "k.pem");
+    EXPECT_EQ(line.tls_server_name, "gateway.test");
+    EXPECT_EQ(line.token_file, "t");
+  }
+}
+
 TEST(CommandLineTest, RefusesWhatItDoesNotUnderstand) {
   const Words kBad[] = {{"sreve"},
                         {"--confg", "x"},
@@ -60,6 +87,10 @@ TEST(CommandLineTest, RefusesWhatItDoesNotUnderstand) {
                         {"call", "S.M", "{}", "more"},
                         {"call", "S.M", "--timeout", "soon"},
                         {"call", "S.M", "--timeout", "-1s"},
+                        {"serve", "--tls-ca", "ca.pem"},
+                        {"health", "--tls-cert", "c.pem"},
+                        {"health", "--tls-server-name", "gateway.test"},
+                        {"health", "--tls-ca", "ca.pem", "--tls-key", "k.pem"},
                         {"--config", "a", "--config", "b"}};
   for (const Words& words : kBad) {
     SCOPED_TRACE(testing::PrintToString(words));

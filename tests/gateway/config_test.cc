@@ -19,6 +19,8 @@ using std::chrono::milliseconds;
 using Environment = std::map<std::string, std::string>;
 
 const char kOrganization[] = "organizations: [{name: acme, token_file: /t}]\n";
+const char kAuth[] = "auth: {callers_file: /callers.yaml}\n";
+const char kTls[] = "tls: {certificate_file: /c, key_file: /k}\n";
 
 absl::StatusOr<Config> Parse(const std::string& text, const Environment& environment = {}) {
   return ParseConfig(text, "gateway.yaml",
@@ -35,6 +37,23 @@ std::string ErrorOf(const std::string& text, const Environment& environment = {}
 
 void ExpectContains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << "in: " << text << "\nmissing: " << part;
+}
+
+TEST(Config, AnAuthSectionNamesItsFileOrIsRefused) {
+  const std::string start = kOrganization;
+  const absl::StatusOr<Config> config = Parse(start + "auth: {callers_file: callers.yaml}\n");
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->auth.has_value());
+  EXPECT_EQ(config->auth->callers_file, "callers.yaml");
+  const absl::StatusOr<Config> again = Parse(DescribeConfig(*config));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(again->auth->callers_file, "callers.yaml");
+  EXPECT_FALSE(Parse(start)->auth.has_value());
+  for (const char* wrong : {"auth:\n", "auth: {}\n", "auth: {callers_file: }\n", "auth: none\n",
+                            "auth: {caller_file: x}\n", "auth: [callers_file]\n"}) {
+    SCOPED_TRACE(wrong);
+    EXPECT_FALSE(Parse(start + wrong).ok());
+  }
 }
 
 size_t LinesIn(const std::string& text) {
@@ -82,10 +101,8 @@ TEST(Config, ASectionWithoutEffectYetIsOneWarningWithItsPlace) {
   const absl::StatusOr<Config> config =
       Parse(std::string(kOrganization) + "rest: {}\ncache:\nmetrics: {discover: true}\n");
   ASSERT_TRUE(config.ok()) << config.status();
-  ASSERT_EQ(config->warnings.size(), 2u);
+  ASSERT_EQ(config->warnings.size(), 1u);
   EXPECT_EQ(config->warnings[0],
-            "gateway.yaml:2:1: rest: accepted, but without effect in this release");
-  EXPECT_EQ(config->warnings[1],
             "gateway.yaml:4:1: metrics: accepted, but without effect in this release");
 }
 
@@ -231,11 +248,60 @@ TEST(Config, CallersFromElsewhereNeedInsecure) {
     SCOPED_TRACE(section);
     const std::string text =
         std::string(kOrganization) + section + ": {address: '0.0.0.0:50052'}\n";
-    ExpectContains(ErrorOf(text), "neither TLS nor authentication");
+    ExpectContains(ErrorOf(text), "missing: tls and auth");
     ExpectContains(ErrorOf(text), "insecure: true");
     EXPECT_TRUE(Parse(text + "insecure: true\n").ok());
     EXPECT_FALSE(Parse(text + "insecure: false\n").ok());
   }
+}
+
+TEST(Config, TlsWithoutIdentityOpensNoDoor) {
+  const std::string text = std::string(kOrganization) + kTls + "grpc: {address: '0.0.0.0:1'}\n";
+  ExpectContains(ErrorOf(text), "missing: auth");
+  EXPECT_TRUE(Parse(text + "insecure: true\n").ok());
+}
+
+TEST(Config, IdentityWithoutTlsOpensNoDoor) {
+  const std::string text = std::string(kOrganization) + kAuth + "grpc: {address: '0.0.0.0:1'}\n";
+  ExpectContains(ErrorOf(text), "missing: tls");
+}
+
+TEST(Config, TlsAndIdentityOpenTheDoor) {
+  const std::string text = std::string(kOrganization) + kTls + kAuth;
+  for (const char* section : {"grpc", "rest"}) {
+    EXPECT_TRUE(Parse(text + section + ": {address: '0.0.0.0:50052'}\n").ok()) << section;
+  }
+  const absl::StatusOr<Config> both =
+      Parse(text + "insecure: true\ngrpc: {address: '0.0.0.0:1'}\n");
+  ASSERT_TRUE(both.ok()) << both.status();
+  EXPECT_TRUE(both->warnings.empty());
+}
+
+TEST(Config, InsecureSaysWhatItLeavesOpen) {
+  const std::string text = std::string(kOrganization) + "insecure: true\n";
+  EXPECT_TRUE(Parse(text)->warnings.empty());
+  const absl::StatusOr<Config> open = Parse(text + "grpc: {address: '0.0.0.0:1'}\n");
+  ASSERT_TRUE(open.ok()) << open.status();
+  ASSERT_EQ(open->warnings.size(), 1u);
+  ExpectContains(open->warnings[0],
+                 "insecure: grpc.address 0.0.0.0:1 is open without tls and auth");
+  const absl::StatusOr<Config> encrypted = Parse(text + kTls + "grpc: {address: '0.0.0.0:1'}\n");
+  ASSERT_TRUE(encrypted.ok()) << encrypted.status();
+  ASSERT_EQ(encrypted->warnings.size(), 1u);
+  ExpectContains(encrypted->warnings[0], "open without auth:");
+}
+
+TEST(Config, TlsNeedsBothFilesOfThePair) {
+  const std::string start = std::string(kOrganization) + "tls: ";
+  ExpectContains(ErrorOf(start + "{certificate_file: /c}\n"),
+                 "tls.key_file: expected both certificate_file and key_file");
+  ExpectContains(ErrorOf(start + "{key_file: /k}\n"),
+                 "tls.certificate_file: expected both certificate_file and key_file");
+  ExpectContains(
+      ErrorOf(start + "{certificate_file: /c, key_file: /k, require_client_certificate: true}\n"),
+      "tls.require_client_certificate: expected tls.client_ca_file beside it");
+  EXPECT_FALSE(Parse(std::string(kOrganization) + "tls: {}\n").ok());
+  EXPECT_FALSE(Parse(std::string(kOrganization) + "tls:\n")->tls.has_value());
 }
 
 TEST(Config, TheAdminPortMayBeOpen) {
@@ -291,6 +357,22 @@ cache: {max_bytes: 1GiB, lifetimes: {terminal: 36h, live: 1500ms, not_found: 0s}
   ExpectContains(description, "    not_found: 0s");
   EXPECT_EQ(again->cache_lifetimes.terminal, absl::Hours(36));
   EXPECT_EQ(again->cache_lifetimes.live, absl::Milliseconds(1500));
+}
+
+TEST(Config, TlsIsDescribedAsItIsRead) {
+  const std::string text = std::string(kOrganization) +
+                           "tls: {certificate_file: c.pem, key_file: /k, client_ca_file: /a, "
+                           "require_client_certificate: true}\n";
+  const absl::StatusOr<Config> config =
+      ParseConfig(text, "/etc/gateway.yaml", [](const std::string&) { return std::nullopt; });
+  ASSERT_TRUE(config.ok()) << config.status();
+  ASSERT_TRUE(config->tls.has_value());
+  EXPECT_EQ(config->tls->certificate_file, "/etc/c.pem");
+  const absl::StatusOr<Config> again = Parse(DescribeConfig(*config));
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_EQ(DescribeConfig(*again), DescribeConfig(*config));
+  EXPECT_TRUE(again->tls->require_client_certificate);
+  EXPECT_EQ(again->tls->client_ca_file, "/a");
 }
 
 TEST(Config, LifetimesLeftOutKeepTheirDefaults) {

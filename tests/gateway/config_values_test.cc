@@ -34,6 +34,11 @@ std::string FileWith(const std::string& path, const std::string& value) {
   if (path.rfind("metrics.", 0) == 0 && path != "metrics.projects" && path != "metrics.discover") {
     companion = "  discover: true\n";
   }
+  if (path.rfind("tls.", 0) == 0) {
+    for (const char* key : {"certificate_file", "key_file", "client_ca_file"}) {
+      if (path != std::string("tls.") + key) companion += std::string("  ") + key + ": /f\n";
+    }
+  }
   if (path == "upstream.proxy_authorization_file") companion = "  proxy: http://p:1\n";
   const size_t dot = path.find('.');
   if (dot == std::string::npos) return text + path + ": " + value + "\n";
@@ -58,6 +63,7 @@ std::vector<KeyRow> ListenerAndUpstreamRows() {
   const std::vector<const char*> bad_address = {
       "50051",      ":1",    "127.0.0.1", "host:1", "'::1:5'", "'[::1]'",        "1.2.3.4:65536",
       "1.2.3.4:-1", "'*:1'", "1.2.3.4:x", "[1, 2]", "~",       "'[127.0.0.1]:1'"};
+  const std::vector<const char*> bad_path = {"''", "[]", "~", "{}"};
   return {
       {"insecure",
        "true",
@@ -78,9 +84,47 @@ std::vector<KeyRow> ListenerAndUpstreamRows() {
        [](const Config& c) { return c.grpc.keepalive_min_ping_interval == seconds(10); },
        {"1ms", "2h", "ten"}},
       {"rest.address", "localhost:0",
-       [](const Config& c) { return c.rest == HostPort{"localhost", 0}; }, bad_address},
+       [](const Config& c) { return c.rest->address == HostPort{"localhost", 0}; }, bad_address},
+      {"rest.max_connections",
+       "7",
+       [](const Config& c) { return c.rest->max_connections == 7; },
+       {"0", "1000001", "-1", "many"}},
+      {"rest.max_head_bytes",
+       "8KiB",
+       [](const Config& c) { return c.rest->max_head_bytes == 8192; },
+       {"1000", "2MiB", "-1", "big"}},
+      {"rest.idle_timeout",
+       "5s",
+       [](const Config& c) { return c.rest->idle_timeout == seconds(5); },
+       {"1ms", "2h", "5"}},
+      {"rest.head_timeout",
+       "5s",
+       [](const Config& c) { return c.rest->head_timeout == seconds(5); },
+       {"1ms", "2h", "5"}},
+      {"rest.body_timeout",
+       "5s",
+       [](const Config& c) { return c.rest->body_timeout == seconds(5); },
+       {"1ms", "2h", "5"}},
+      {"rest.write_timeout",
+       "5s",
+       [](const Config& c) { return c.rest->write_timeout == seconds(5); },
+       {"1ms", "2h", "5"}},
+      {"rest.cors_allowed_origins",
+       "[\"https://a.example\", \"http://localhost:3000\"]",
+       [](const Config& c) { return c.rest->cors_allowed_origins.size() == 2; },
+       {"[\"*\"]", "[\"https://a.example/\"]", "[\"https://a.example/b\"]", "[\"a.example\"]",
+        "[\"ftp://a.example\"]", "https://a.example"}},
       {"admin.address", "0.0.0.0:65535",
        [](const Config& c) { return c.admin == HostPort{"0.0.0.0", 65535}; }, bad_address},
+      {"tls.certificate_file", "/c",
+       [](const Config& c) { return c.tls->certificate_file == "/c"; }, bad_path},
+      {"tls.key_file", "/k", [](const Config& c) { return c.tls->key_file == "/k"; }, bad_path},
+      {"tls.client_ca_file", "/a", [](const Config& c) { return c.tls->client_ca_file == "/a"; },
+       bad_path},
+      {"tls.require_client_certificate",
+       "true",
+       [](const Config& c) { return c.tls->require_client_certificate; },
+       {"yes", "1", "[]", "~"}},
       {"upstream.requests_per_second",
        "0.01",
        [](const Config& c) { return c.upstream.requests_per_second == 0.01; },

@@ -1,11 +1,15 @@
 #include "gateway/log.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/value.hpp>
 #include <cmath>
 #include <condition_variable>
+#include <cstdio>
+#include <fstream>
 #include <limits>
 #include <mutex>
 #include <string>
@@ -166,6 +170,127 @@ TEST(Log, ManyThreadsWriteWholeLines) {
     boost::json::parse(line, error);
     EXPECT_FALSE(error) << line;
   }
+}
+
+// ---- Audit lines
+
+void WriteAudit(Log& log, int number) {
+  const LogField fields[] = {{"number", number}};
+  log.WriteAudit("audit", fields);
+}
+
+TEST(Audit, ALineIsWrittenWhateverTheLevelAndTheCrowd) {
+  FixedClock clock;
+  Lines lines;
+  lines.Hold();
+  {
+    Log log(clock, {.level = LogLevel::kError, .queue_lines = 2}, lines.Sink());
+    log.Error("first");
+    lines.AwaitFirst();
+    for (int i = 0; i < 50; ++i) {
+      ASSERT_TRUE(log.ReserveAudit(/*may_use_half=*/false));
+      WriteAudit(log, i);
+      log.Error("crowd");
+    }
+    EXPECT_EQ(log.GetAuditStats().waiting, 50u);
+    lines.Release();
+  }
+  int audits = 0;
+  for (const std::string& line : lines.Get()) {
+    if (line.find("\"event\":\"audit\"") == std::string::npos) continue;
+    EXPECT_NE(line.find("\"number\":" + std::to_string(audits) + "}"), std::string::npos) << line;
+    ++audits;
+  }
+  EXPECT_EQ(audits, 50);
+}
+
+TEST(Audit, NoMoreLinesArePromisedThanThereIsRoomAndTheRefusedLeaveHalf) {
+  FixedClock clock;
+  Log log(clock, {.audit_lines = 4}, [](std::string_view) {});
+  EXPECT_TRUE(log.ReserveAudit(/*may_use_half=*/true));
+  EXPECT_TRUE(log.ReserveAudit(true));
+  EXPECT_FALSE(log.ReserveAudit(true));
+  EXPECT_TRUE(log.ReserveAudit(false));
+  EXPECT_TRUE(log.ReserveAudit(false));
+  EXPECT_FALSE(log.ReserveAudit(false)) << "calls in hand count, too";
+  EXPECT_EQ(log.GetAuditStats().refused, 2u);
+  EXPECT_EQ(log.GetAuditStats().waiting, 4u);
+}
+
+TEST(Audit, ALineThatWasWrittenMakesRoom) {
+  FixedClock clock;
+  Lines lines;
+  {
+    Log log(clock, {.audit_lines = 1}, lines.Sink());
+    for (int i = 0; i < 20; ++i) {
+      while (!log.ReserveAudit(false)) std::this_thread::yield();
+      WriteAudit(log, i);
+    }
+  }
+  EXPECT_EQ(lines.Get().size(), 20u);
+}
+
+// Standard error of this process, led elsewhere for a while.
+class StandardErrorTo {
+ public:
+  explicit StandardErrorTo(const char* path) : saved_(dup(STDERR_FILENO)) { Lead(path); }
+  ~StandardErrorTo() {
+    dup2(saved_, STDERR_FILENO);
+    close(saved_);
+  }
+  void Lead(const char* path) {
+    const int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ASSERT_GE(fd, 0) << path;
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+  }
+
+ private:
+  const int saved_;
+};
+
+TEST(Audit, ALineThatStandardErrorRefusesIsWrittenWhenItCanBe) {
+  FixedClock clock;
+  const std::string path = testing::TempDir() + "/audit-" + std::to_string(getpid());
+  {
+    StandardErrorTo standard_error("/dev/full");
+    Log log(clock, {});
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_TRUE(log.ReserveAudit(false));
+      WriteAudit(log, i);
+    }
+    while (log.GetAuditStats().failed == 0) std::this_thread::yield();
+    EXPECT_EQ(log.GetAuditStats().waiting, 3u);
+    standard_error.Lead(path.c_str());
+    log.Info("room_again");
+    while (log.GetAuditStats().waiting > 0) std::this_thread::yield();
+  }
+  std::ifstream file(path);
+  std::string line;
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(std::getline(file, line));
+    EXPECT_NE(line.find("\"number\":" + std::to_string(i) + "}"), std::string::npos) << line;
+  }
+  std::remove(path.c_str());
+}
+
+TEST(Audit, ManyThreadsLoseNothing) {
+  FixedClock clock;
+  Lines lines;
+  {
+    Log log(clock, {.queue_lines = 8}, lines.Sink());
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&log, t] {
+        for (int i = 0; i < 500; ++i) {
+          while (!log.ReserveAudit(false)) std::this_thread::yield();
+          WriteAudit(log, 1000 * t + i);
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+  }
+  EXPECT_EQ(lines.Get().size(), 2'000u);
 }
 
 TEST(LogLevel, ReadsItsOwnWords) {

@@ -31,6 +31,7 @@ Metrics::Options SmallOptions() {
   options.priorities = {"interactive", "batch"};
   options.circuit_states = {"closed", "open"};
   options.build_info = {{"version", "0.1.0"}};
+  options.caller_refusals = {"no_credentials", "method"};
   return options;
 }
 
@@ -139,6 +140,9 @@ TEST(Metrics, SourcesAreAskedAtEachScrape) {
     return state;
   });
   metrics.SetLogDropsSource([] { return uint64_t{5}; });
+  metrics.SetTlsSource([]() -> Metrics::TlsState {
+    return {.certificate_expiry_seconds = 1796717237, .reloads = 3, .refusals = 1};
+  });
   const std::string page = metrics.Text();
   EXPECT_TRUE(
       HasLine(page, "semaphoreci_gateway_upstream_requests_in_flight{organization=\"acme\"} 3"));
@@ -148,6 +152,10 @@ TEST(Metrics, SourcesAreAskedAtEachScrape) {
                       "semaphoreci_gateway_upstream_tls_handshakes_total{organization=\"acme\","
                       "resumed=\"true\"} 7"));
   EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_log_lines_dropped_total 5"));
+  EXPECT_TRUE(
+      HasLine(page, "semaphoreci_gateway_tls_certificate_expiry_timestamp_seconds 1796717237"));
+  EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_tls_reloads_total{result=\"success\"} 3"));
+  EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_tls_reloads_total{result=\"failure\"} 1"));
   EXPECT_TRUE(HasLine(page,
                       "semaphoreci_gateway_upstream_budget_rejections_total{organization=\"acme\","
                       "class=\"batch\"} 9"));
@@ -175,11 +183,34 @@ TEST(Metrics, HostileLabelValuesAreMadeHarmless) {
   EXPECT_NE(page.find("organization=\"evil\\\"\xEF\xBF\xBD\\\\\xEF\xBF\xBD\""), std::string::npos);
 }
 
+TEST(Metrics, CallersHaveALabelEachUpToABound) {
+  Metrics metrics(SmallOptions());
+  const size_t web = metrics.CallerSlot("web");
+  EXPECT_EQ(metrics.CallerSlot("web"), web);
+  metrics.CallerAnswered(web);
+  metrics.CallerAnswered(Metrics::kAnonymousCaller);
+  metrics.CallerAnswered(100'000);
+  metrics.CallerRefused(1);
+  metrics.CallerRefused(100'000);
+  for (size_t i = 0; i < 2 * Metrics::kMaxNamedCallers; ++i) {
+    metrics.CallerAnswered(metrics.CallerSlot("bot-" + std::to_string(i)));
+  }
+  const std::string page = metrics.Text();
+  EXPECT_EQ(LinesStartingWith(page, "semaphoreci_gateway_caller_requests_total{"),
+            Metrics::kMaxNamedCallers + 2);
+  EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_caller_requests_total{caller=\"web\"} 1"));
+  EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_caller_requests_total{caller=\"anonymous\"} 1"));
+  EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_caller_requests_total{caller=\"other\"} 201"));
+  EXPECT_TRUE(HasLine(page, "semaphoreci_gateway_caller_refusals_total{reason=\"method\"} 1"));
+}
+
 TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
   Metrics metrics(SmallOptions());
   metrics.SetUpstreamSource(0, [] { return Metrics::UpstreamState(); });
   metrics.SetCacheSource([] { return Metrics::CacheState(); });
   metrics.SetLogDropsSource([] { return uint64_t{0}; });
+  metrics.SetCallersSource([] { return Metrics::CallersState(); });
+  metrics.SetAuditSource([] { return Metrics::AuditState(); });
   std::istringstream page(metrics.Text());
   std::string line;
   std::set<std::string> with_help;
@@ -202,7 +233,7 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
     EXPECT_TRUE(ours) << name;
   }
   EXPECT_EQ(typed, with_help);
-  EXPECT_EQ(typed.size(), 42u);
+  EXPECT_EQ(typed.size(), 50u);
 }
 
 TEST(Metrics, CountingAndScrapingAtTheSameTimeLosesNothing) {
