@@ -146,7 +146,9 @@ void AppendEnum(int value, const FieldDescriptor* field, std::string* out) {
 std::vector<const Message*> SortedEntries(const Message& message, const FieldDescriptor* field) {
   std::vector<const Message*> entries;
   const Reflection* reflection = message.GetReflection();
-  for (int i = 0; i < reflection->FieldSize(message, field); ++i)
+  const int size = reflection->FieldSize(message, field);
+  entries.reserve(static_cast<size_t>(size));
+  for (int i = 0; i < size; ++i)
     entries.push_back(&reflection->GetRepeatedMessage(message, field, i));
   const FieldDescriptor* const key = field->message_type()->map_key();
   if (key->cpp_type() != FieldDescriptor::CPPTYPE_STRING) return entries;

@@ -26,7 +26,6 @@ namespace {
 
 using client::Quote;
 using client::ToAbsl;
-using client::ToStd;
 using google::protobuf::Descriptor;
 using google::protobuf::DynamicCastToGenerated;
 using google::protobuf::EnumDescriptor;
@@ -47,9 +46,9 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 template <typename Number>
 std::optional<Number> Whole(std::string_view text) {
   Number number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [last, error] = std::from_chars(text.data(), end, number);
-  if (text.empty() || last != end || error != std::errc()) return std::nullopt;
+  const auto [last, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (text.empty() || last != text.data() + text.size() || error != std::errc())
+    return std::nullopt;
   return number;
 }
 

@@ -170,6 +170,6 @@ int main(int argc, char** argv) {
     tried = static_cast<std::sig_atomic_t>(number);
     Try(mutator.Input(options.seed, number));
   }
-  std::printf("%llu inputs\n", static_cast<unsigned long long>(last - first + 1));
+  std::printf("%s inputs\n", std::to_string(last - first + 1).c_str());
   return 0;
 }
