@@ -25,7 +25,10 @@ main() {
   local presets=(release asan)
   while (($# > 0)); do
     case $1 in
-      --all) presets=(release asan ubsan tsan) ;;
+      --all)
+        presets=(release asan ubsan tsan)
+        PACKAGES+=(chromium chromium-driver python3-selenium)   # for the status page's test
+        ;;
       --preset)
         [[ ${2:-} =~ ^(dev|release|asan|ubsan|tsan|coverage)$ ]] || fail "--preset needs the name of a preset"
         presets=("$2")
