@@ -20,8 +20,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "gateway/gzip_stream.h"
 #include "gateway/json_text.h"
+#include "gateway/status_page.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -115,6 +117,18 @@ Reply MakeMetrics(const AdminServer::Sources& sources, Wish wish) {
   return reply;
 }
 
+Reply MakeStatus(const StatusPage& status, std::string_view path, Wish wish) {
+  const bool page = path == "/";
+  std::string body = page ? std::string(StatusPage::Html()) : status.Json();
+  Reply reply = MakeReply(http::status::ok, page ? "text/html; charset=utf-8" : "application/json",
+                          wish.gzip ? Gzip(body) : std::move(body));
+  if (wish.gzip) reply.set(http::field::content_encoding, "gzip");
+  reply.set(http::field::vary, "Accept-Encoding");
+  reply.set("Content-Security-Policy", StatusPage::Policy());
+  reply.set("X-Content-Type-Options", "nosniff");
+  return reply;
+}
+
 std::string_view PathOf(std::string_view target) { return target.substr(0, target.find('?')); }
 
 bool IsRead(http::verb verb) { return verb == http::verb::get || verb == http::verb::head; }
@@ -174,10 +188,14 @@ class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
         options_(std::move(options)),
         sources_(std::move(sources)),
         acceptor_(strand_),
-        rest_(strand_) {}
+        rest_(strand_),
+        next_sample_(strand_) {}
 
   absl::Status Listen();
-  void Spawn() { asio::co_spawn(strand_, AcceptAll(shared_from_this()), asio::detached); }
+  void Spawn() {
+    asio::co_spawn(strand_, AcceptAll(shared_from_this()), asio::detached);
+    if (sources_.families) asio::co_spawn(strand_, SampleAll(shared_from_this()), asio::detached);
+  }
   void Stop() {
     asio::post(strand_, [self = shared_from_this()] { self->CloseAll(); });
   }
@@ -200,6 +218,7 @@ class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
   };
 
   static asio::awaitable<void> AcceptAll(std::shared_ptr<Impl> self);
+  static asio::awaitable<void> SampleAll(std::shared_ptr<Impl> self);
   static asio::awaitable<void> Serve(std::shared_ptr<Impl> self, tcp::socket socket);
   struct PageRequest {
     Wish wish;
@@ -224,6 +243,8 @@ class AdminServer::Impl : public std::enable_shared_from_this<Impl> {
   const Sources sources_;
   tcp::acceptor acceptor_;
   asio::steady_timer rest_;
+  asio::steady_timer next_sample_;
+  StatusPage status_;
   uint16_t port_ = 0;
   bool stopped_ = false;
   std::set<beast::tcp_stream*> streams_;
@@ -258,6 +279,19 @@ asio::awaitable<void> AdminServer::Impl::AcceptAll(std::shared_ptr<Impl> self) {
     // A full house closes at once; whoever holds the places loses them within the timeouts.
     if (self->streams_.size() >= self->options_.max_connections) continue;
     asio::co_spawn(self->strand_, Serve(self, std::move(socket)), asio::detached);
+  }
+}
+
+asio::awaitable<void> AdminServer::Impl::SampleAll(std::shared_ptr<Impl> self) {
+  // The second sample comes soon, so that what is a rate has something to show.
+  constexpr std::chrono::seconds kSoon{1};
+  constexpr std::chrono::seconds kUsual{10};
+  for (bool first = true; !self->stopped_; first = false) {
+    std::shared_ptr<const CiSnapshot> ci;
+    if (self->sources_.ci_snapshot) ci = self->sources_.ci_snapshot();
+    self->status_.Sample(absl::Now(), self->sources_.families(), ci.get());
+    self->next_sample_.expires_after(first ? kSoon : kUsual);
+    co_await self->next_sample_.async_wait(kUseTuple);
   }
 }
 
@@ -307,7 +341,10 @@ asio::awaitable<bool> AdminServer::Impl::ServeOne(Impl* self, beast::tcp_stream*
       co_return sent&& of.keep;
     }
   }
-  Reply reply = Answer(self->sources_, request.method(), path, wish);
+  const bool for_people = (path == "/" || path == "/status.json") && self->sources_.families;
+  Reply reply = for_people && IsRead(request.method())
+                    ? MakeStatus(self->status_, path, wish)
+                    : Answer(self->sources_, request.method(), path, wish);
   const bool keep = request.keep_alive();
   reply.version(request.version());
   reply.keep_alive(keep);
@@ -395,6 +432,7 @@ void AdminServer::Impl::CloseAll() {
   beast::error_code ignored;
   acceptor_.close(ignored);
   rest_.cancel();
+  next_sample_.cancel();
   for (beast::tcp_stream* stream : streams_) stream->close();
 }
 

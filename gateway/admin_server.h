@@ -1,6 +1,6 @@
-// The operator's port: /metrics, /metrics/ci, /healthz and /readyz over plain HTTP/1.1. It answers
-// from this process alone and never waits for upstream. Give it an io_context that no call runs on:
-// writing a metrics page takes milliseconds of its thread.
+// The operator's port: a status page, /metrics, /metrics/ci, /healthz and /readyz over plain
+// HTTP/1.1. It answers from this process alone and never waits for upstream. Give it an io_context
+// that no call runs on: writing a metrics page takes milliseconds of its thread.
 #ifndef SEMAPHORE_GATEWAY_ADMIN_SERVER_H_
 #define SEMAPHORE_GATEWAY_ADMIN_SERVER_H_
 
@@ -41,6 +41,8 @@ class AdminServer {
     std::function<std::vector<std::string>()> not_ready_because;  // empty: ready
     // What is not well and yet no reason to send callers elsewhere; told by /readyz too.
     std::function<std::vector<std::string>()> notes = [] { return std::vector<std::string>(); };
+    // What the status page at / is drawn from, every ten seconds. Without it there is none.
+    std::function<std::vector<prometheus::MetricFamily>()> families = nullptr;
     // The facts of /metrics/ci; null while there are none yet. Without it the page is not found.
     CiSource ci_snapshot = nullptr;
     // A page of this snapshot has left whole; `dropped` of its series were not fit to be on it.

@@ -249,7 +249,8 @@ absl::Status Gateway::Parts::Start() {
       AdminServer::Start(admin_io->context().get_executor(), admin_options,
                          {.metrics = [this](Exposition format) { return metrics->Page(format); },
                           .not_ready_because = [this] { return NotReadyBecause(); },
-                          .notes = [this] { return Notes(); }});
+                          .notes = [this] { return Notes(); },
+                          .families = [this] { return metrics->Collect(); }});
   if (!admin_started.ok()) return admin_started.status();
   admin = *std::move(admin_started);
   return absl::OkStatus();

@@ -606,6 +606,8 @@ std::vector<MetricFamily> Metrics::Families::Collect() const {
   return page;
 }
 
+std::vector<MetricFamily> Metrics::Collect() const { return families_->Collect(); }
+
 std::string Metrics::Page(Exposition format) const {
   return WriteFamilies(families_->Collect(), format);
 }

@@ -153,6 +153,9 @@ class Metrics {
   // Series that the pages of /metrics/ci left out as a last resort.
   void CiSeriesDropped(uint64_t count);
 
+  // What the page is written from.
+  std::vector<prometheus::MetricFamily> Collect() const;
+
   // The page. Takes milliseconds and no lock that a call waits for.
   std::string Page(Exposition format) const;
   std::string Text() const { return Page(Exposition::kText); }
