@@ -14,6 +14,7 @@
 #include "gateway/config_document.h"
 #include "gateway/config_reader.h"
 #include "gateway/config_url.h"
+#include "gateway/run_counter.h"
 #include "gateway/token_source.h"
 
 namespace semaphore::gateway {
@@ -298,11 +299,19 @@ void ReadMetrics(const Reading& reading, ConfigSection* root, Config* config) {
   std::vector<ConfigText> refs;
   if (section.TextList("refs", 100, 256, &refs)) {
     if (section.Has("refs")) metrics.refs.clear();
-    for (ConfigText& ref : refs) metrics.refs.push_back(std::move(ref.text));
+    for (size_t i = 0; i < refs.size(); ++i) {
+      const absl::Status valid = RefRules::Create({refs[i].text}).status();
+      if (!valid.ok()) {
+        reading.errors->Add(refs[i].position, absl::StrCat("metrics.refs[", i, "]"),
+                            std::string(valid.message()));
+      }
+      metrics.refs.push_back(std::move(refs[i].text));
+    }
   }
   section.Word("level", {"project", "pipeline", "block", "job"}, &metrics.level);
   section.Duration("poll_interval", seconds(1), hours(24), &metrics.poll_interval);
   ReadPath(reading, &section, "state_dir", &metrics.state_dir);
+  section.Duration("backfill", milliseconds(0), hours(24 * 90), &metrics.backfill);
   if (metrics.discover == section.Has("projects")) {
     section.Error("projects", "expected either a list of projects or discover: true");
   }
@@ -374,7 +383,7 @@ void ReadSmallSections(const Reading& reading, ConfigSection* root, Config* conf
 }
 
 void AddWarnings(const ConfigErrors& errors, const ConfigSection& root, Config* config) {
-  for (const char* section : {"rest", "metrics"}) {
+  for (const char* section : {"rest"}) {
     if (!root.Has(section)) continue;
     config->warnings.push_back(errors.Line(root.PositionOf(section), section,
                                            "accepted, but without effect in this release"));

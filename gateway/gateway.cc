@@ -21,6 +21,7 @@
 #include "client/upstream.h"
 #include "gateway/admin_server.h"
 #include "gateway/call_log.h"
+#include "gateway/collection.h"
 #include "gateway/engine.h"
 #include "gateway/memory_store.h"
 #include "gateway/metrics.h"
@@ -123,6 +124,7 @@ struct Gateway::Parts {
 
   absl::Status Start();
   absl::Status StartOrganization(size_t index);
+  absl::Status StartCollection();
   client::UpstreamObserver Observer(size_t organization);
   Metrics::UpstreamState StateOf(size_t organization);
   std::vector<std::string> NotReadyBecause();
@@ -143,6 +145,7 @@ struct Gateway::Parts {
   std::unique_ptr<MemoryStore> store;
   std::unique_ptr<ReplyCache> cache;
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<Collection> collection;  // null: no metrics section
   std::unique_ptr<Server> server;
   std::unique_ptr<AdminServer> admin;
   std::atomic<bool> draining = false;
@@ -199,6 +202,8 @@ absl::Status Gateway::Parts::Start() {
   });
   engine = std::make_unique<Engine>(options, upstream_io->context().get_executor(), rows, *cache,
                                     clock, *metrics, *call_log);
+
+  if (const absl::Status collecting = StartCollection(); !collecting.ok()) return collecting;
 
   auto services = MakeServices(*table, *engine, clock);
   if (!services.ok()) return services.status();
@@ -284,6 +289,17 @@ absl::Status Gateway::Parts::StartOrganization(size_t index) {
   return absl::OkStatus();
 }
 
+absl::Status Gateway::Parts::StartCollection() {
+  if (!config.metrics.has_value()) return absl::OkStatus();
+  std::vector<client::Upstream*> upstreams;
+  for (const OrganizationParts& parts : organizations) upstreams.push_back(parts.upstream.get());
+  absl::StatusOr<std::unique_ptr<Collection>> started = Collection::Start(
+      config, upstreams, upstream_io->context().get_executor(), clock, log, *metrics);
+  if (!started.ok()) return started.status();
+  collection = *std::move(started);
+  return absl::OkStatus();
+}
+
 client::UpstreamObserver Gateway::Parts::Observer(size_t organization) {
   client::UpstreamObserver observer;
   observer.attempt = [this, organization](const client::UpstreamObserver::Attempt& attempt) {
@@ -352,12 +368,16 @@ std::vector<std::string> Gateway::Parts::Notes() {
     notes.push_back(absl::StrCat("the circuit to organization ", config.organizations[i].name,
                                  " is ", kCircuitWords[static_cast<size_t>(state)]));
   }
+  if (collection != nullptr) {
+    for (std::string& note : collection->Notes()) notes.push_back(std::move(note));
+  }
   return notes;
 }
 
 void Gateway::Parts::Stop(absl::Duration grace) {
   std::call_once(stopped, [this, grace] {
     draining = true;
+    if (collection != nullptr) collection->BeginStop();
     if (server != nullptr) {
       // The port stays open while calls are in hand, so that a new one is told to go elsewhere
       // instead of being cut off.
@@ -372,6 +392,7 @@ void Gateway::Parts::Stop(absl::Duration grace) {
       cache->EndFetches(kCutOff);
     }
     if (admin != nullptr) admin->Stop();
+    if (collection != nullptr) collection->Stop(kCutOff);
     if (upstream_io != nullptr) upstream_io->Stop();
     if (admin_io != nullptr) admin_io->Stop();
     if (metrics == nullptr) return;

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace semaphore::gateway {
@@ -77,6 +78,25 @@ class Metrics {
   using CacheSource = std::function<CacheState()>;
   using CountSource = std::function<uint64_t()>;
 
+  // The truth about the collection of CI facts.
+  struct CollectorState {
+    struct Organization {
+      std::string name;
+      uint64_t polls_ok = 0;
+      uint64_t polls_failed = 0;
+      uint64_t counted = 0;
+      uint64_t duplicates = 0;
+      double last_success_seconds = 0;  // since 1970; 0: none yet
+      double interval_seconds = 0;
+      std::vector<std::pair<std::string, double>> watermarks;  // project, seconds since 1970
+    };
+    std::vector<Organization> organizations;
+    std::vector<std::pair<std::string, uint64_t>> series;  // by CI family
+    uint64_t overflow = 0;
+    uint64_t expired = 0;
+  };
+  using CollectorSource = std::function<CollectorState()>;
+
   explicit Metrics(const Options& options);
   ~Metrics();
   Metrics(const Metrics&) = delete;
@@ -95,6 +115,8 @@ class Metrics {
   void UpstreamRetried(size_t organization, size_t reason);
   void BudgetWaited(size_t organization, size_t priority, std::chrono::nanoseconds duration);
   void CallerQuotaExhausted();
+  // From a pipeline's end to its being counted.
+  void CollectorLag(size_t organization, std::chrono::nanoseconds lag);
 
   // `how` as in the x-cache metadata; calls in which the cache had no part count nothing.
   void CacheAnswered(size_t method, std::string_view how);
@@ -107,6 +129,7 @@ class Metrics {
   // what they use ends: when the setter returns, the earlier source is no longer running.
   void SetUpstreamSource(size_t organization, UpstreamSource source);
   void SetCacheSource(CacheSource source);
+  void SetCollectorSource(CollectorSource source);
   void SetLogDropsSource(CountSource source);
 
   // The page in text format 0.0.4. Takes milliseconds and no lock that a call waits for.

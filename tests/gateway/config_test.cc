@@ -82,11 +82,9 @@ TEST(Config, ASectionWithoutEffectYetIsOneWarningWithItsPlace) {
   const absl::StatusOr<Config> config =
       Parse(std::string(kOrganization) + "rest: {}\ncache:\nmetrics: {discover: true}\n");
   ASSERT_TRUE(config.ok()) << config.status();
-  ASSERT_EQ(config->warnings.size(), 2u);
+  ASSERT_EQ(config->warnings.size(), 1u);
   EXPECT_EQ(config->warnings[0],
             "gateway.yaml:2:1: rest: accepted, but without effect in this release");
-  EXPECT_EQ(config->warnings[1],
-            "gateway.yaml:4:1: metrics: accepted, but without effect in this release");
 }
 
 TEST(Config, TheEnvironmentAloneIsEnough) {
