@@ -180,6 +180,13 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
   metrics.SetUpstreamSource(0, [] { return Metrics::UpstreamState(); });
   metrics.SetCacheSource([] { return Metrics::CacheState(); });
   metrics.SetLogDropsSource([] { return uint64_t{0}; });
+  metrics.SetCollectorSource([] {
+    Metrics::CollectorState state;
+    state.organizations.emplace_back();
+    state.organizations.back().watermarks = {{"web", 1}};
+    state.series = {{"semaphoreci_up", 1}};
+    return state;
+  });
   std::istringstream page(metrics.Text());
   std::string line;
   std::set<std::string> with_help;
@@ -202,7 +209,7 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
     EXPECT_TRUE(ours) << name;
   }
   EXPECT_EQ(typed, with_help);
-  EXPECT_EQ(typed.size(), 42u);
+  EXPECT_EQ(typed.size(), 52u);
 }
 
 TEST(Metrics, CountingAndScrapingAtTheSameTimeLosesNothing) {
