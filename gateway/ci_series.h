@@ -39,6 +39,7 @@ struct CiFamily {
 struct CiSnapshot {
   std::vector<CiFamily> families;
   absl::Time collected;
+  uint64_t generation = 0;  // of the events; a later one may show values that this holds back
 };
 
 }  // namespace semaphore::gateway

@@ -77,6 +77,7 @@ class Collector::Branch : public std::enable_shared_from_this<Collector::Branch>
             .ledger_thread = shared_->ledger_thread,
             .clock = shared_->clock,
             .log = shared_->log,
+            .discover = shared_->options.discovered,
             .committed =
                 [this](const CommitOutcome& outcome, const std::vector<absl::Duration>& lags) {
                   OnCommitted(outcome, lags);

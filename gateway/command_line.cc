@@ -4,6 +4,7 @@
 #include <boost/program_options/parsers.hpp>
 #include <boost/program_options/positional_options.hpp>
 #include <boost/program_options/variables_map.hpp>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -19,6 +20,7 @@ const std::map<std::string, Command>& Commands() {
   static const auto* commands =
       new std::map<std::string, Command>{{"serve", Command::kServe},
                                          {"check-config", Command::kCheckConfig},
+                                         {"estimate", Command::kEstimate},
                                          {"call", Command::kCall},
                                          {"health", Command::kHealth},
                                          {"version", Command::kVersion},
@@ -28,12 +30,21 @@ const std::map<std::string, Command>& Commands() {
   return *commands;
 }
 
+// Numbers that `estimate` takes.
+constexpr const char* kAssumptions[] = {"projects", "pipelines-per-day", "refs",
+                                        "jobs-per-pipeline", "agents"};
+
 // Which options go with which word; anything else is a mistake to be told, not to be ignored.
 std::vector<std::string> OptionsOf(Command command) {
   switch (command) {
     case Command::kServe:
     case Command::kCheckConfig:
       return {"config"};
+    case Command::kEstimate: {
+      std::vector<std::string> names = {"config"};
+      names.insert(names.end(), std::begin(kAssumptions), std::end(kAssumptions));
+      return names;
+    }
     case Command::kCall:
       return {"address",  "organization", "token-file",      "timeout", "tls-ca",
               "tls-cert", "tls-key",      "tls-server-name", "words"};
@@ -83,6 +94,9 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
       "tls-ca", options::value<std::string>())("tls-cert", options::value<std::string>())(
       "tls-key", options::value<std::string>())("tls-server-name", options::value<std::string>())(
       "help,h", "")("version", "")("new", "")("words", options::value<std::vector<std::string>>());
+  for (const char* name : kAssumptions) {
+    known.add_options()(name, options::value<double>(), "");
+  }
   options::positional_options_description positional;
   positional.add("words", -1);
   options::variables_map values;
@@ -118,6 +132,14 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   const auto text = [&values](const char* name) {
     return values.count(name) > 0 ? values[name].as<std::string>() : std::string();
   };
+  for (const char* name : kAssumptions) {
+    if (values.count(name) == 0) continue;
+    const double number = values[name].as<double>();
+    if (!(number >= 0 && number <= 1e9)) {
+      return absl::InvalidArgumentError(absl::StrCat("--", name, ": expected 0 to 1000000000"));
+    }
+    line.assumptions[name] = number;
+  }
   line.config_file = text("config");
   line.address = values.count("address") > 0 ? text("address") : "127.0.0.1:50051";
   line.organization = text("organization");
@@ -160,6 +182,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
 std::string Usage() {
   return R"(usage: semaphore-gateway [serve] [--config FILE]
        semaphore-gateway check-config [--config FILE]
+       semaphore-gateway estimate --config FILE [--projects N] [--pipelines-per-day N] [--refs N]
+                              [--jobs-per-pipeline N] [--agents N]
        semaphore-gateway call [--address HOST:PORT] [--organization NAME] [--token-file FILE] [--timeout 60s]
                               [TLS] METHOD [JSON | -]
        semaphore-gateway health [--address HOST:PORT] [--token-file FILE] [--timeout 5s] [TLS]
@@ -169,6 +193,8 @@ std::string Usage() {
 
 serve         run the gateway (the default). Without a file, SEMAPHORE_ORGANIZATION and SEMAPHORE_API_TOKEN are enough.
 check-config  read the configuration, show it with its defaults, or say what is wrong with it.
+estimate      what collecting CI metrics would cost with this configuration: requests to Semaphore and series.
+              Asks nobody; what it cannot know is assumed, and the options change that.
 call          make one call to a running gateway, for example
                 semaphore-gateway call PipelineService.GetPipeline '{"pipelineId": "…"}'
               and print the reply as JSON; "-" reads the request from standard input.

@@ -2,6 +2,7 @@
 #ifndef SEMAPHORE_GATEWAY_COMMAND_LINE_H_
 #define SEMAPHORE_GATEWAY_COMMAND_LINE_H_
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@ namespace semaphore::gateway {
 enum class Command {
   kServe,
   kCheckConfig,
+  kEstimate,
   kCall,
   kHealth,
   kHashToken,
@@ -36,6 +38,8 @@ struct CommandLine {
   std::string request;  // call; "" when it is to be read from standard input ("-") or is empty
   bool request_from_stdin = false;
   bool make_token = false;  // hash-token --new
+  // estimate: what was given of --projects, --pipelines-per-day, …; by name.
+  std::map<std::string, double> assumptions;
 };
 
 // INVALID_ARGUMENT says what is wrong with which word.

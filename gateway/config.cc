@@ -14,6 +14,7 @@
 #include "gateway/config_document.h"
 #include "gateway/config_reader.h"
 #include "gateway/config_url.h"
+#include "gateway/run_counter.h"
 #include "gateway/token_source.h"
 
 namespace semaphore::gateway {
@@ -363,11 +364,19 @@ void ReadMetrics(const Reading& reading, ConfigSection* root, Config* config) {
   std::vector<ConfigText> refs;
   if (section.TextList("refs", 100, 256, &refs)) {
     if (section.Has("refs")) metrics.refs.clear();
-    for (ConfigText& ref : refs) metrics.refs.push_back(std::move(ref.text));
+    for (size_t i = 0; i < refs.size(); ++i) {
+      const absl::Status valid = RefRules::Create({refs[i].text}).status();
+      if (!valid.ok()) {
+        reading.errors->Add(refs[i].position, absl::StrCat("metrics.refs[", i, "]"),
+                            std::string(valid.message()));
+      }
+      metrics.refs.push_back(std::move(refs[i].text));
+    }
   }
   section.Word("level", {"project", "pipeline", "block", "job"}, &metrics.level);
   section.Duration("poll_interval", seconds(1), hours(24), &metrics.poll_interval);
   ReadPath(reading, &section, "state_dir", &metrics.state_dir);
+  section.Duration("backfill", milliseconds(0), hours(24 * 90), &metrics.backfill);
   if (metrics.discover == section.Has("projects")) {
     section.Error("projects", "expected either a list of projects or discover: true");
   }
@@ -471,14 +480,6 @@ void WarnOfOpenAddresses(const ConfigErrors& errors, const ConfigSection& root, 
   if (config->rest.has_value()) warn("rest.address", config->rest->address);
 }
 
-void AddWarnings(const ConfigErrors& errors, const ConfigSection& root, Config* config) {
-  WarnOfOpenAddresses(errors, root, config);
-  if (root.Has("metrics")) {
-    config->warnings.push_back(errors.Line(root.PositionOf("metrics"), "metrics",
-                                           "accepted, but without effect in this release"));
-  }
-}
-
 }  // namespace
 
 std::string ToString(const HostPort& address) {
@@ -519,7 +520,7 @@ absl::StatusOr<Config> ParseConfig(const std::string& text, const std::string& f
   ReadCache(reading, &root, &config);
   ReadSmallSections(reading, &root, &config);
   root.RefuseUnknownKeys();
-  AddWarnings(errors, root, &config);
+  WarnOfOpenAddresses(errors, root, &config);
   if (absl::Status status = errors.status(); !status.ok()) return status;
   return config;
 }

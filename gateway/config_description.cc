@@ -102,6 +102,7 @@ std::string DescribeMetrics(const MetricsConfig& metrics) {
   for (const std::string& ref : metrics.refs) absl::StrAppend(&out, "    - ", Quoted(ref), "\n");
   absl::StrAppend(&out, "  level: ", metrics.level,
                   "\n  poll_interval: ", FormatDuration(metrics.poll_interval),
+                  "\n  backfill: ", FormatDuration(metrics.backfill),
                   "\n  state_dir: ", Quoted(metrics.state_dir), "\n");
   return out;
 }

@@ -31,9 +31,6 @@ std::string_view ContentTypeOf(Exposition format);
 //   Prometheus's own header -> kOpenMetrics; "*/*", "" and "image/png" -> kText.
 Exposition NegotiateExposition(std::string_view accept);
 
-// True for "gzip", "deflate, gzip;q=0.5" and "*"; false for "" and "gzip;q=0".
-bool AcceptsGzip(std::string_view accept_encoding);
-
 // The page of a snapshot, in the catalogue's order of families and sorted by label values within
 // each. Left out are families that are not in the catalogue, series that do not fit its
 // declaration, and those beyond a family's cap: the collector folds before, this is the last guard.

@@ -23,6 +23,7 @@
 #include "gateway/audit_log.h"
 #include "gateway/authenticator.h"
 #include "gateway/call_log.h"
+#include "gateway/collection.h"
 #include "gateway/embedded_files.h"
 #include "gateway/engine.h"
 #include "gateway/inbound_tls.h"
@@ -138,6 +139,8 @@ struct Gateway::Parts {
   absl::Status StartTls();
   absl::Status StartRest(int threads);
   absl::Status StartAuthenticator();
+  absl::Status StartCollection();
+  absl::Status StartAdmin();
   client::UpstreamObserver Observer(size_t organization);
   Metrics::UpstreamState StateOf(size_t organization);
   std::vector<std::string> NotReadyBecause();
@@ -160,7 +163,8 @@ struct Gateway::Parts {
   std::unique_ptr<MemoryStore> store;
   std::unique_ptr<ReplyCache> cache;
   std::unique_ptr<Engine> engine;
-  std::unique_ptr<InboundTls> tls;  // null: plaintext
+  std::unique_ptr<InboundTls> tls;         // null: plaintext
+  std::unique_ptr<Collection> collection;  // null: no metrics section
   std::unique_ptr<Server> server;
   std::unique_ptr<RestTranscoder> transcoder;  // null, as the next two: no REST
   std::unique_ptr<RestHandler> rest_handler;
@@ -230,6 +234,8 @@ absl::Status Gateway::Parts::Start() {
   engine = std::make_unique<Engine>(options, upstream_io->context().get_executor(), rows, *cache,
                                     clock, *metrics, *call_log, *audit_log, authenticator.get());
 
+  if (const absl::Status collecting = StartCollection(); !collecting.ok()) return collecting;
+
   auto services = MakeServices(*table, *engine, clock);
   if (!services.ok()) return services.status();
   if (absl::Status started = StartTls(); !started.ok()) return started;
@@ -242,17 +248,30 @@ absl::Status Gateway::Parts::Start() {
   server = *std::move(listening);
   if (absl::Status started = StartRest(threads); !started.ok()) return started;
 
-  AdminServer::Options admin_options;
-  admin_options.host = config.admin.host;
-  admin_options.port = config.admin.port;
-  absl::StatusOr<std::unique_ptr<AdminServer>> admin_started =
-      AdminServer::Start(admin_io->context().get_executor(), admin_options,
-                         {.metrics = [this](Exposition format) { return metrics->Page(format); },
-                          .not_ready_because = [this] { return NotReadyBecause(); },
-                          .notes = [this] { return Notes(); },
-                          .families = [this] { return metrics->Collect(); }});
-  if (!admin_started.ok()) return admin_started.status();
-  admin = *std::move(admin_started);
+  return StartAdmin();
+}
+
+absl::Status Gateway::Parts::StartAdmin() {
+  AdminServer::Options options;
+  options.host = config.admin.host;
+  options.port = config.admin.port;
+  AdminServer::Sources sources{
+      .metrics = [this](Exposition format) { return metrics->Page(format); },
+      .not_ready_because = [this] { return NotReadyBecause(); },
+      .notes = [this] { return Notes(); },
+      .families = [this] { return metrics->Collect(); }};
+  if (collection != nullptr) {
+    sources.ci_snapshot = [this] { return collection->Snapshot(); };
+    sources.ci_scraped = [this](const std::shared_ptr<const CiSnapshot>& snapshot,
+                                uint64_t dropped) {
+      collection->Scraped(snapshot->generation);
+      metrics->CiSeriesDropped(dropped);
+    };
+  }
+  absl::StatusOr<std::unique_ptr<AdminServer>> started = AdminServer::Start(
+      admin_io->context().get_executor(), std::move(options), std::move(sources));
+  if (!started.ok()) return started.status();
+  admin = *std::move(started);
   return absl::OkStatus();
 }
 
@@ -421,6 +440,17 @@ absl::Status Gateway::Parts::StartOrganization(size_t index) {
   return absl::OkStatus();
 }
 
+absl::Status Gateway::Parts::StartCollection() {
+  if (!config.metrics.has_value()) return absl::OkStatus();
+  std::vector<client::Upstream*> upstreams;
+  for (const OrganizationParts& parts : organizations) upstreams.push_back(parts.upstream.get());
+  absl::StatusOr<std::unique_ptr<Collection>> started = Collection::Start(
+      config, upstreams, upstream_io->context().get_executor(), clock, log, *metrics);
+  if (!started.ok()) return started.status();
+  collection = *std::move(started);
+  return absl::OkStatus();
+}
+
 client::UpstreamObserver Gateway::Parts::Observer(size_t organization) {
   client::UpstreamObserver observer;
   observer.attempt = [this, organization](const client::UpstreamObserver::Attempt& attempt) {
@@ -489,12 +519,16 @@ std::vector<std::string> Gateway::Parts::Notes() {
     notes.push_back(absl::StrCat("the circuit to organization ", config.organizations[i].name,
                                  " is ", kCircuitWords[static_cast<size_t>(state)]));
   }
+  if (collection != nullptr) {
+    for (std::string& note : collection->Notes()) notes.push_back(std::move(note));
+  }
   return notes;
 }
 
 void Gateway::Parts::Stop(absl::Duration grace) {
   std::call_once(stopped, [this, grace] {
     draining = true;
+    if (collection != nullptr) collection->BeginStop();
     if (server != nullptr) {
       // The port stays open while calls are in hand, so that a new one is told to go elsewhere
       // instead of being cut off.
@@ -511,6 +545,7 @@ void Gateway::Parts::Stop(absl::Duration grace) {
       cache->EndFetches(kCutOff);
     }
     if (admin != nullptr) admin->Stop();
+    if (collection != nullptr) collection->Stop(kCutOff);
     if (upstream_io != nullptr) upstream_io->Stop();
     if (admin_io != nullptr) admin_io->Stop();
     if (metrics == nullptr) return;

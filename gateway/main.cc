@@ -18,6 +18,7 @@
 #include "client/method_table.h"
 #include "gateway/authenticator.h"
 #include "gateway/call_command.h"
+#include "gateway/collection_estimate.h"
 #include "gateway/command_line.h"
 #include "gateway/config.h"
 #include "gateway/gateway.h"
@@ -137,6 +138,33 @@ int HashCallerToken(const CommandLine& line) {
   return RunHashToken(line.make_token, std::cin, std::cout, std::cerr);
 }
 
+int Estimate(const CommandLine& line) {
+  const absl::StatusOr<Config> config = LoadConfig(line.config_file);
+  if (!config.ok()) {
+    std::cerr << config.status().message() << '\n';
+    return 2;
+  }
+  if (!config->metrics.has_value()) {
+    std::cerr << "the configuration has no metrics section, so nothing would be collected\n";
+    return 2;
+  }
+  CollectionAssumptions assumptions = AssumptionsOf(*config);
+  const std::pair<const char*, double*> fields[] = {
+      {"projects", &assumptions.projects},
+      {"pipelines-per-day", &assumptions.pipelines_per_day},
+      {"refs", &assumptions.refs},
+      {"jobs-per-pipeline", &assumptions.jobs_per_pipeline},
+      {"agents", &assumptions.agents}};
+  for (const auto& [name, field] : fields) {
+    const auto given = line.assumptions.find(name);
+    if (given != line.assumptions.end()) *field = given->second;
+  }
+  const double rate = config->upstream.requests_per_second;
+  std::cout << DescribeCost(EstimateCollection(*config->metrics, rate, assumptions), rate,
+                            assumptions);
+  return 0;
+}
+
 int Call(const CommandLine& line) {
   gpr_set_log_function([](gpr_log_func_args*) {});
   std::string request = line.request;
@@ -167,6 +195,8 @@ int Main(const std::vector<std::string>& arguments) {
       return Serve(*line);
     case Command::kCheckConfig:
       return CheckConfig(*line);
+    case Command::kEstimate:
+      return Estimate(*line);
     case Command::kCall:
     case Command::kHealth:
       return Call(*line);

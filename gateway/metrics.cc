@@ -45,6 +45,9 @@ const Histogram::BucketBoundaries kCallSeconds = {0.0005, 0.001, 0.005, 0.01, 0.
 const Histogram::BucketBoundaries kUpstreamSeconds = {0.025, 0.05, 0.1, 0.25, 0.5,
                                                       1,     2.5,  5,   10,   30};
 
+const Histogram::BucketBoundaries kLagSeconds = {5,   15,   30,   60,    120,  300,
+                                                 600, 1800, 3600, 14400, 86400};
+
 double Seconds(std::chrono::nanoseconds duration) {
   return std::chrono::duration<double>(duration).count();
 }
@@ -84,6 +87,7 @@ struct Metrics::Families {
   std::vector<MetricFamily> CollectCallers() const;
   std::vector<MetricFamily> CollectRest() const;
   std::vector<MetricFamily> Collect() const;
+  std::vector<MetricFamily> CollectCollector() const;
 
   struct MethodChildren {
     Counter* started = nullptr;
@@ -106,6 +110,7 @@ struct Metrics::Families {
     std::vector<Counter*> retries;  // by reason
     std::vector<Histogram*> waits;  // by priority
     UpstreamSource source;          // guarded by sources_mutex
+    Histogram* lag = nullptr;       // from done to counted
   };
 
   prometheus::Registry registry;
@@ -117,6 +122,7 @@ struct Metrics::Families {
   Family<Histogram>& duration;
   Family<Counter>& retries;
   Family<Histogram>& waits;
+  Family<Histogram>& lags;
   Counter& quota_rejections;
   Family<Counter>& caller_requests;
   Family<Counter>& caller_refusals;
@@ -149,6 +155,7 @@ struct Metrics::Families {
   CallersSource callers_file;        // guarded by sources_mutex
   RestSource rest;                   // guarded by sources_mutex
   AuditSource audit;                 // guarded by sources_mutex
+  CollectorSource collector;         // guarded by sources_mutex
 };
 
 namespace {
@@ -188,6 +195,8 @@ Metrics::Families::Families(const Options& options)
       waits(HistogramFamily(registry, "semaphoreci_gateway_upstream_budget_wait_seconds",
                             "Time that requests to the Semaphore API waited for their turn, by "
                             "class of caller, in seconds.")),
+      lags(HistogramFamily(registry, "semaphoreci_gateway_collector_lag_seconds",
+                           "Time from the end of a pipeline to its being counted, in seconds.")),
       quota_rejections(CounterFamily(registry, "semaphoreci_gateway_caller_quota_rejections_total",
                                      "Calls refused because their caller's quota was spent.")
                            .Add({})),
@@ -284,6 +293,7 @@ void Metrics::Families::AddOrganization(const Options& options, const std::strin
     of_route.duration = &duration.Add(with_method, kUpstreamSeconds);
     children.routes.push_back(std::move(of_route));
   }
+  children.lag = &lags.Add({{"organization", children.name}}, kLagSeconds);
   organizations.push_back(std::move(children));
   for (size_t route = 0; route < routes.size(); ++route) {
     for (const int status : kUsualStatuses) Replies(organizations.size() - 1, route, status);
@@ -469,6 +479,58 @@ std::vector<MetricFamily> Metrics::Families::CollectCallers() const {
   return out;
 }
 
+// Nothing while CI facts are not collected.
+std::vector<MetricFamily> Metrics::Families::CollectCollector() const {
+  const std::lock_guard lock(sources_mutex);
+  if (!collector) return {};
+  std::vector<MetricFamily> out = {
+      Declare("semaphoreci_gateway_collector_polls_total",
+              "Polls of projects, agents and lists of projects, by result (ok, failed).",
+              MetricType::Counter),
+      Declare("semaphoreci_gateway_collector_pipelines_counted_total",
+              "Finished pipelines that were new to the ledger.", MetricType::Counter),
+      Declare("semaphoreci_gateway_collector_duplicates_total",
+              "Finished pipelines that the ledger refused because it had them.",
+              MetricType::Counter),
+      Declare("semaphoreci_gateway_collector_last_success_timestamp_seconds",
+              "When a project was last collected without failure, in seconds since 1970.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_collector_interval_seconds",
+              "Time between two polls of a project that is in force, in seconds.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_collector_watermark_timestamp_seconds",
+              "Up to when finished pipelines are counted, by Semaphore's clock, in seconds since "
+              "1970.",
+              MetricType::Gauge),
+      Declare("semaphoreci_gateway_ci_series", "Series of CI facts, by family.", MetricType::Gauge),
+      Declare("semaphoreci_gateway_ci_series_overflow_total",
+              "Increments that were folded or left out because their family was full.",
+              MetricType::Counter),
+      Declare("semaphoreci_gateway_ci_series_expired_total",
+              "Series of CI facts dropped because nothing happened to them for long.",
+              MetricType::Counter)};
+  const CollectorState state = collector();
+  for (const CollectorState::Organization& organization : state.organizations) {
+    const prometheus::ClientMetric::Label of{"organization", CleanLabelValue(organization.name)};
+    AddSample(&out[0], {of, {"result", "ok"}}, static_cast<double>(organization.polls_ok));
+    AddSample(&out[0], {of, {"result", "failed"}}, static_cast<double>(organization.polls_failed));
+    AddSample(&out[1], {of}, static_cast<double>(organization.counted));
+    AddSample(&out[2], {of}, static_cast<double>(organization.duplicates));
+    AddSample(&out[3], {of}, organization.last_success_seconds);
+    AddSample(&out[4], {of}, organization.interval_seconds);
+    for (const auto& [project, seconds] : organization.watermarks) {
+      AddSample(&out[5], {of, {"project", CleanLabelValue(project)}}, seconds);
+    }
+  }
+  for (const auto& [family, count] : state.series) {
+    AddSample(&out[6], {{"family", family}}, static_cast<double>(count));
+  }
+  AddSample(&out[7], {}, static_cast<double>(state.overflow));
+  AddSample(&out[8], {}, static_cast<double>(state.expired));
+  std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
+  return out;
+}
+
 Metrics::Metrics(const Options& options) : families_(std::make_unique<Families>(options)) {}
 Metrics::~Metrics() = default;
 
@@ -537,6 +599,11 @@ void Metrics::CallerRefused(size_t reason) {
   if (reason < families_->refusals.size()) families_->refusals[reason]->Increment();
 }
 
+void Metrics::CollectorLag(size_t organization, std::chrono::nanoseconds lag) {
+  if (organization >= families_->organizations.size()) return;
+  families_->organizations[organization].lag->Observe(Seconds(lag));
+}
+
 void Metrics::CacheAnswered(size_t method, std::string_view how) {
   if (method >= families_->methods.size() || how.empty() || how == "bypass") return;
   const Families::MethodChildren& children = families_->methods[method];
@@ -565,6 +632,11 @@ void Metrics::SetUpstreamSource(size_t organization, UpstreamSource source) {
 void Metrics::SetCacheSource(CacheSource source) {
   const std::lock_guard lock(families_->sources_mutex);
   families_->cache = std::move(source);
+}
+
+void Metrics::SetCollectorSource(CollectorSource source) {
+  const std::lock_guard lock(families_->sources_mutex);
+  families_->collector = std::move(source);
 }
 
 void Metrics::SetLogDropsSource(CountSource source) {
@@ -602,6 +674,7 @@ std::vector<MetricFamily> Metrics::Families::Collect() const {
   for (MetricFamily& family : CollectTls()) page.push_back(std::move(family));
   for (MetricFamily& family : CollectCallers()) page.push_back(std::move(family));
   for (MetricFamily& family : CollectRest()) page.push_back(std::move(family));
+  for (MetricFamily& family : CollectCollector()) page.push_back(std::move(family));
   for (MetricFamily& family : CollectProcessMetrics("/proc")) page.push_back(std::move(family));
   return page;
 }
@@ -618,8 +691,8 @@ std::vector<Metrics::Description> Metrics::Catalog() {
   options.methods = {{.service = "service", .method = "method"}};
   options.organizations = {"organization"};
   options.routes = {{.verb = "GET", .route = "route"}};
-  options.failure_causes = options.retry_reasons = options.priorities =
-      options.circuit_states = options.caller_refusals = {"any"};
+  options.failure_causes = options.retry_reasons = options.priorities = options.circuit_states =
+      options.caller_refusals = {"any"};
   options.build_info = {{"version", "any"}};
   Metrics metrics(options);
   metrics.SetUpstreamSource(0, [] { return UpstreamState(); });
@@ -629,6 +702,13 @@ std::vector<Metrics::Description> Metrics::Catalog() {
   metrics.SetCallersSource([] { return CallersState(); });
   metrics.SetAuditSource([] { return AuditState(); });
   metrics.SetRestSource([] { return RestState(); });
+  metrics.SetCollectorSource([] {
+    CollectorState state;
+    state.organizations.emplace_back();
+    state.organizations.back().watermarks = {{"any", 0}};
+    state.series = {{"any", 0}};
+    return state;
+  });
 
   std::vector<Description> out;
   for (const MetricFamily& collected : metrics.families_->Collect()) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "gateway/exposition.h"
@@ -105,6 +106,25 @@ class Metrics {
   };
   using AuditSource = std::function<AuditState()>;
 
+  // The truth about the collection of CI facts.
+  struct CollectorState {
+    struct Organization {
+      std::string name;
+      uint64_t polls_ok = 0;
+      uint64_t polls_failed = 0;
+      uint64_t counted = 0;
+      uint64_t duplicates = 0;
+      double last_success_seconds = 0;  // since 1970; 0: none yet
+      double interval_seconds = 0;
+      std::vector<std::pair<std::string, double>> watermarks;  // project, seconds since 1970
+    };
+    std::vector<Organization> organizations;
+    std::vector<std::pair<std::string, uint64_t>> series;  // by CI family
+    uint64_t overflow = 0;
+    uint64_t expired = 0;
+  };
+  using CollectorSource = std::function<CollectorState()>;
+
   // Callers with a label of their own over the life of the process; later ones are "other".
   static constexpr size_t kMaxNamedCallers = 200;
   static constexpr size_t kAnonymousCaller = 0;
@@ -127,6 +147,8 @@ class Metrics {
   void UpstreamRetried(size_t organization, size_t reason);
   void BudgetWaited(size_t organization, size_t priority, std::chrono::nanoseconds duration);
   void CallerQuotaExhausted();
+  // From a pipeline's end to its being counted.
+  void CollectorLag(size_t organization, std::chrono::nanoseconds lag);
 
   // The place of a caller's name, for CallerAnswered; the same for the same name.
   size_t CallerSlot(const std::string& name);
@@ -144,6 +166,7 @@ class Metrics {
   // what they use ends: when the setter returns, the earlier source is no longer running.
   void SetUpstreamSource(size_t organization, UpstreamSource source);
   void SetCacheSource(CacheSource source);
+  void SetCollectorSource(CollectorSource source);
   void SetLogDropsSource(CountSource source);
   void SetTlsSource(TlsSource source);
   void SetCallersSource(CallersSource source);

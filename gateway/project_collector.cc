@@ -6,8 +6,8 @@
 #include <iterator>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "gateway/ledger_thread.h"
+#include "gateway/run_counter.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -45,18 +45,11 @@ absl::Time DoneTime(const v1::Pipeline& pipeline) {
   return pipeline.has_create_time() ? ToTime(pipeline.create_time()) : absl::InfinitePast();
 }
 
-// Where upstream gives no id (the reference's own shape), what the ledger keys by too.
-std::string IdOf(const v1::Pipeline& pipeline) {
-  if (!pipeline.pipeline_id().empty()) return pipeline.pipeline_id();
-  return absl::StrCat(pipeline.workflow_id(), "/", PipelineFile(pipeline), "/",
-                      pipeline.create_time().seconds(), ".", pipeline.create_time().nanos());
-}
-
 Walk::Answer ToAnswer(const v1::ListPipelinesResponse& reply) {
   Walk::Answer answer;
   answer.items.reserve(static_cast<size_t>(reply.pipelines_size()));
   for (const v1::Pipeline& pipeline : reply.pipelines()) {
-    answer.items.push_back({IdOf(pipeline), DoneTime(pipeline)});
+    answer.items.push_back({PipelineKey(pipeline), DoneTime(pipeline)});
   }
   if (reply.has_total_size()) answer.total = reply.total_size();
   answer.next_page_token = reply.next_page_token();
@@ -202,7 +195,7 @@ ProjectCollector::Doing ProjectCollector::CommitPage(std::vector<v1::Pipeline> p
   });
   std::vector<std::string> ids;
   for (v1::Pipeline& pipeline : pipelines) {
-    pipeline.set_pipeline_id(IdOf(pipeline));
+    pipeline.set_pipeline_id(PipelineKey(pipeline));
     ids.push_back(pipeline.pipeline_id());
     active_.Forget(pipeline.pipeline_id());
     const std::optional<std::string> ref = collecting_.listed_ref(pipeline);

@@ -10,6 +10,7 @@
 #include "absl/strings/str_join.h"
 #include "client/error.h"
 #include "client/string_view.h"
+#include "gateway/accept.h"
 
 namespace semaphore::gateway {
 namespace {

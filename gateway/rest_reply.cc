@@ -5,18 +5,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "client/error.h"
 #include "client/string_view.h"
+#include "gateway/accept.h"
 #include "gateway/json_text.h"
 #include "gateway/rest_status.h"
 
@@ -108,36 +107,6 @@ std::string EtagOf(std::string_view bytes, bool compressed) {
   const std::string_view start(reinterpret_cast<const char*>(digest), 16);
   return absl::StrCat("\"", absl::BytesToHexString(client::ToAbsl(start)),
                       compressed ? "-gzip" : "", "\"");
-}
-
-// The weight of one item of Accept or Accept-Encoding: "gzip;q=0.5" is {"gzip", 0.5}.
-std::pair<absl::string_view, double> Weighted(absl::string_view item) {
-  const std::vector<absl::string_view> parts = absl::StrSplit(item, ';');
-  double weight = 1;
-  for (size_t i = 1; i < parts.size(); ++i) {
-    const absl::string_view parameter = absl::StripAsciiWhitespace(parts[i]);
-    if (absl::StartsWithIgnoreCase(parameter, "q=") &&
-        !absl::SimpleAtod(parameter.substr(2), &weight)) {
-      weight = 0;
-    }
-  }
-  return {absl::StripAsciiWhitespace(parts[0]), weight};
-}
-
-// The weight that a list gives to the most special of `names`, which stand in that order; nullopt
-// when it has none of them.
-std::optional<double> WeightOf(std::string_view list, const std::vector<std::string_view>& names) {
-  std::optional<double> found;
-  size_t best = names.size();
-  for (const absl::string_view item : absl::StrSplit(client::ToAbsl(list), ',')) {
-    const auto [name, weight] = Weighted(item);
-    for (size_t i = 0; i < best; ++i) {
-      if (!absl::EqualsIgnoreCase(name, client::ToAbsl(names[i]))) continue;
-      best = i;
-      found = weight;
-    }
-  }
-  return found;
 }
 
 void AppendCallFields(const Answer& answer, std::string& head) {
@@ -267,11 +236,7 @@ bool NamesEtag(std::string_view if_none_match, std::string_view etag) {
 
 bool AcceptsJson(std::string_view accept) {
   if (accept.empty()) return true;
-  return WeightOf(accept, {"application/json", "application/*", "*/*"}).value_or(0) > 0;
-}
-
-bool AcceptsGzip(std::string_view accept_encoding) {
-  return !accept_encoding.empty() && WeightOf(accept_encoding, {"gzip", "*"}).value_or(0) > 0;
+  return AcceptedQuality(accept, {"application/json", "application/*", "*/*"}).value_or(0) > 0;
 }
 
 }  // namespace semaphore::gateway

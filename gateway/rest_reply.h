@@ -51,8 +51,6 @@ bool NamesEtag(std::string_view if_none_match, std::string_view etag);
 
 // Whether what is asked for with Accept can be JSON; empty: anything.
 bool AcceptsJson(std::string_view accept);
-// Whether Accept-Encoding takes gzip.
-bool AcceptsGzip(std::string_view accept_encoding);
 
 // "HTTP/1.1 404 Not Found\r\n"
 std::string StatusLine(int status);

@@ -97,15 +97,6 @@ metrics:
   EXPECT_EQ(config->metrics->refs, (std::vector<std::string>{"master", "main", "release-.*"}));
 }
 
-TEST(Config, ASectionWithoutEffectYetIsOneWarningWithItsPlace) {
-  const absl::StatusOr<Config> config =
-      Parse(std::string(kOrganization) + "rest: {}\ncache:\nmetrics: {discover: true}\n");
-  ASSERT_TRUE(config.ok()) << config.status();
-  ASSERT_EQ(config->warnings.size(), 1u);
-  EXPECT_EQ(config->warnings[0],
-            "gateway.yaml:4:1: metrics: accepted, but without effect in this release");
-}
-
 TEST(Config, TheEnvironmentAloneIsEnough) {
   const absl::StatusOr<Config> config =
       Parse("", {{"SEMAPHORE_ORGANIZATION", "acme"}, {"SEMAPHORE_API_TOKEN", "SECRET"}});

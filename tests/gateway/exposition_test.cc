@@ -252,15 +252,6 @@ TEST(Exposition, IsChosenByAccept) {
     EXPECT_EQ(NegotiateExposition(accept), format) << accept;
 }
 
-TEST(Exposition, IsCompressedForThoseWhoAsk) {
-  for (const char* header : {"gzip", "GZIP", "deflate, gzip;q=0.5", "*", "br;q=1, gzip"}) {
-    EXPECT_TRUE(AcceptsGzip(header)) << header;
-  }
-  for (const char* header : {"", "identity", "gzip;q=0", "gzip;q=0, *", "deflate", "gzipped"}) {
-    EXPECT_FALSE(AcceptsGzip(header)) << header;
-  }
-}
-
 TEST(WriteFamilies, OrdersSeriesByLabelsInBothFormats) {
   prometheus::Registry registry;
   auto& family =

@@ -211,6 +211,13 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
   metrics.SetLogDropsSource([] { return uint64_t{0}; });
   metrics.SetCallersSource([] { return Metrics::CallersState(); });
   metrics.SetAuditSource([] { return Metrics::AuditState(); });
+  metrics.SetCollectorSource([] {
+    Metrics::CollectorState state;
+    state.organizations.emplace_back();
+    state.organizations.back().watermarks = {{"web", 1}};
+    state.series = {{"semaphoreci_up", 1}};
+    return state;
+  });
   std::istringstream page(metrics.Text());
   std::string line;
   std::set<std::string> with_help;

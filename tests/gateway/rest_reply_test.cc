@@ -45,17 +45,6 @@ TEST(RestReply, KnowsWhetherJsonIsWanted) {
   for (const auto& row : rows) EXPECT_EQ(AcceptsJson(row.accept), row.wanted) << row.accept;
 }
 
-TEST(RestReply, KnowsWhetherGzipIsTaken) {
-  const struct {
-    const char* accept;
-    bool taken;
-  } rows[] = {{"", false},      {"gzip", true},          {"deflate, GZIP;q=0.5", true},
-              {"*", true},      {"gzip;q=0", false},     {"gzip;q=0.000, *", false},
-              {"*;q=0", false}, {"identity", false},     {"br", false},
-              {"xgzip", false}, {"br, gzip ; q=1", true}};
-  for (const auto& row : rows) EXPECT_EQ(AcceptsGzip(row.accept), row.taken) << row.accept;
-}
-
 TEST(RestReply, ComparesEtagsAsReadsDo) {
   const struct {
     const char* condition;
