@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "gateway/active_pipelines.h"
 #include "gateway/metrics.h"
 
 namespace semaphore::gateway {
@@ -115,12 +116,6 @@ std::optional<double> SecondsBetween(std::optional<absl::Time> from, std::option
   return std::max(0.0, absl::ToDoubleSeconds(*to - *from));
 }
 
-std::string FileOf(const v1::Pipeline& pipeline) {
-  const std::string& folder = pipeline.working_directory();
-  if (folder.empty()) return pipeline.yaml_file_name();
-  return absl::StrCat(folder, folder.back() == '/' ? "" : "/", pipeline.yaml_file_name());
-}
-
 bool IsNumber(std::string_view text) {
   return !text.empty() &&
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
@@ -197,7 +192,7 @@ void Trim(std::vector<Outcome>& outcomes) {
 
 std::string PipelineKey(const v1::Pipeline& pipeline) {
   if (!pipeline.pipeline_id().empty()) return pipeline.pipeline_id();
-  return absl::StrCat(pipeline.workflow_id(), "/", FileOf(pipeline), "/",
+  return absl::StrCat(pipeline.workflow_id(), "/", PipelineFile(pipeline), "/",
                       pipeline.create_time().seconds(), ".", pipeline.create_time().nanos());
 }
 
@@ -258,7 +253,7 @@ class RunCounter::Counting {
         pipeline_(collected.pipeline),
         organization_label_(CleanLabelValue(project.organization)),
         project_label_(CleanLabelValue(project.name)),
-        file_(CleanLabelValue(FileOf(pipeline_))),
+        file_(CleanLabelValue(PipelineFile(pipeline_))),
         ref_(counter.refs_.Classify(pipeline_.branch_name())),
         created_(TimeOf(pipeline_.has_create_time(), pipeline_.create_time())),
         done_(TimeOf(pipeline_.has_done_time(), pipeline_.done_time())) {}
@@ -574,7 +569,7 @@ std::vector<ZeroSeries> RunCounter::PipelineZeros(const Project& project, std::s
 std::vector<ZeroSeries> RunCounter::PipelineZeros(const Project& project,
                                                   const CollectedPipeline& collected) const {
   const v1::Pipeline& pipeline = collected.pipeline;
-  const std::string file = FileOf(pipeline);
+  const std::string file = PipelineFile(pipeline);
   std::vector<ZeroSeries> out = PipelineZeros(project, file, pipeline.branch_name());
   if (out.empty() || !Exports(kBlockRuns)) return out;
   const RefRules::Ref ref = refs_.Classify(pipeline.branch_name());

@@ -36,11 +36,17 @@ class VirtualTime {
   }
 
   // Until nothing is left to run or to wake.
-  void Run() {
+  void Run() { RunUntil(MonotonicTime::max()); }
+
+  // The same, but whoever sleeps longer than that goes on sleeping.
+  void RunUntil(MonotonicTime end) {
     for (;;) {
       context_.restart();
       context_.poll();
-      if (sleepers_.empty()) return;
+      if (sleepers_.empty() || sleepers_.begin()->first > end) {
+        if (end != MonotonicTime::max()) clock_.AdvanceTo(end);
+        return;
+      }
       const auto next = sleepers_.begin();
       clock_.AdvanceTo(next->first);
       const std::shared_ptr<AsyncEvent> event = next->second;

@@ -1,0 +1,88 @@
+// What the collector last saw of each organization and project, and the state families of the
+// catalogue made from it. They are rebuilt whole, so that nothing which is gone stays on the page.
+// Pure; the collector publishes each part as an immutable value.
+#ifndef SEMAPHORE_GATEWAY_COLLECTION_STATE_H_
+#define SEMAPHORE_GATEWAY_COLLECTION_STATE_H_
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "gateway/active_pipelines.h"
+#include "gateway/ci_catalog.h"
+#include "gateway/ci_series.h"
+#include "semaphore/v1/agent.pb.h"
+#include "semaphore/v1/deployment_target.pb.h"
+#include "semaphore/v1/pipeline.pb.h"
+
+namespace semaphore::gateway {
+
+// initializing, pending, queuing, running, stopping: v1::PipelineState without its ends.
+inline constexpr size_t kActiveStates = 5;
+
+struct LastRun {
+  v1::PipelineResult result = v1::PIPELINE_RESULT_UNSPECIFIED;
+  absl::Time done;
+  absl::Duration duration;
+};
+
+struct TargetState {
+  std::string name;
+  v1::DeploymentTargetState state = v1::DEPLOYMENT_TARGET_STATE_UNSPECIFIED;
+  std::optional<absl::Time> last_passed;  // end of the last deployment that passed
+};
+
+struct ProjectState {
+  static constexpr size_t kMaxLastRuns = 2000;
+
+  std::string organization;
+  std::string name;
+  std::string project_id;
+  std::map<std::string, std::array<int64_t, kActiveStates>> active;  // by pipeline file
+  std::array<std::optional<absl::Time>, kActiveStates> oldest;       // creation, by state
+  std::map<std::pair<std::string, std::string>, LastRun> last_runs;  // by pipeline file and ref
+  std::vector<TargetState> targets;
+
+  // Replaces what was known of active pipelines; files of last runs get zeros.
+  void SetActive(const ActivePipelines& pipelines);
+  // Keeps the later of two runs; `ref` is a listed one.
+  void AddRun(const std::string& ref, const v1::Pipeline& pipeline);
+};
+
+struct OrganizationState {
+  std::string name;
+  bool up = false;
+  std::map<std::pair<std::string, std::string>, int64_t> agents;    // by agent type and state
+  std::map<std::pair<std::string, std::string>, int64_t> versions;  // by agent type and version
+
+  // All agents; every type of `types` has its zeros.
+  void SetAgents(const std::vector<std::string>& types, const std::vector<v1::Agent>& agents);
+};
+
+struct CollectionState {
+  std::vector<std::shared_ptr<const OrganizationState>> organizations;
+  std::vector<std::shared_ptr<const ProjectState>> projects;
+};
+
+struct StateFamilies {
+  std::vector<CiFamily> families;  // in the order of the catalogue
+  uint64_t overflow = 0;           // series left out because their family was full
+};
+
+// `level` as configured.
+StateFamilies MakeStateFamilies(const CollectionState& state, CiLevel level);
+
+// "passed"; "unknown" where upstream said nothing that we know.
+std::string_view ResultWord(v1::PipelineResult result);
+
+absl::Time ToTime(const google::protobuf::Timestamp& time);
+
+}  // namespace semaphore::gateway
+
+#endif  // SEMAPHORE_GATEWAY_COLLECTION_STATE_H_

@@ -1,0 +1,574 @@
+#include "gateway/project_collector.h"
+
+#include <algorithm>
+#include <boost/asio/this_coro.hpp>
+#include <chrono>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "gateway/ledger_thread.h"
+
+namespace semaphore::gateway {
+namespace {
+
+namespace asio = boost::asio;
+using client::MonotonicTime;
+
+// Upstream's word for who triggered a promotion by itself.
+constexpr char kAutomaticPromotion[] = "Pipeline Done request";
+// The ledger's marks of a project.
+constexpr char kPipelinesMark[] = "pipelines";
+constexpr char kDeploymentsMark[] = "deployments";
+
+// Pipelines whose details are held at a time.
+constexpr size_t kDetailedAtOnce = 20;
+// Automatic promotions are triggered and decided within this after the pipeline's end.
+constexpr std::chrono::seconds kPromotionDelay{60};
+constexpr int kPromotionTries = 5;
+constexpr size_t kMaxPromotions = 1000;  // waiting
+constexpr int kPromotionsAtOnce = 20;
+constexpr int kPromotionPages = 5;
+// A promoted pipeline is created this soon after its promotion.
+constexpr absl::Duration kPromotingTime = absl::Minutes(10);
+constexpr int kDeploymentPages = 3;
+constexpr int kTargetsAtOnce = 10;
+constexpr size_t kMaxDeployments = 1000;  // waiting
+constexpr size_t kDeploymentsAtOnce = 20;
+constexpr int kLastPassedTries = 3;
+// Where the edition or the token does not give deployments.
+constexpr std::chrono::hours kForbiddenWait{1};
+
+absl::Time DoneTime(const v1::Pipeline& pipeline) {
+  if (pipeline.has_done_time()) return ToTime(pipeline.done_time());
+  return pipeline.has_create_time() ? ToTime(pipeline.create_time()) : absl::InfinitePast();
+}
+
+// Where upstream gives no id (the reference's own shape), what the ledger keys by too.
+std::string IdOf(const v1::Pipeline& pipeline) {
+  if (!pipeline.pipeline_id().empty()) return pipeline.pipeline_id();
+  return absl::StrCat(pipeline.workflow_id(), "/", PipelineFile(pipeline), "/",
+                      pipeline.create_time().seconds(), ".", pipeline.create_time().nanos());
+}
+
+Walk::Answer ToAnswer(const v1::ListPipelinesResponse& reply) {
+  Walk::Answer answer;
+  answer.items.reserve(static_cast<size_t>(reply.pipelines_size()));
+  for (const v1::Pipeline& pipeline : reply.pipelines()) {
+    answer.items.push_back({IdOf(pipeline), DoneTime(pipeline)});
+  }
+  if (reply.has_total_size()) answer.total = reply.total_size();
+  answer.next_page_token = reply.next_page_token();
+  return answer;
+}
+
+}  // namespace
+
+bool IsAbsence(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsPermissionDenied(status) ||
+         absl::IsUnimplemented(status) || absl::IsInvalidArgument(status);
+}
+
+ProjectCollector::ProjectCollector(const CollectingFor& collecting, std::string project_id,
+                                   std::string name)
+    : collecting_(collecting), project_id_(std::move(project_id)) {
+  state_.organization = collecting.organization;
+  state_.project_id = project_id_;
+  state_.name = std::move(name);
+}
+
+asio::awaitable<absl::Status> ProjectCollector::Poll() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  absl::Status status = co_await Look();
+  if (status.ok()) status = co_await ReadOldOnes();
+  if (status.ok() && WalkIsDue()) status = co_await WalkFinished();
+  if (status.ok() && !finished_.empty()) {
+    // What finished is in the walk as a rule; one that upstream dated back is not.
+    std::vector<v1::Pipeline> finished = std::exchange(finished_, {});
+    status = co_await CommitPage(std::move(finished), true, std::nullopt);
+  }
+  state_.SetActive(active_);
+  if (!status.ok()) co_return status;
+  if (collecting_.level >= CiLevel::kPipeline) status = co_await PollPromotions();
+  const MonotonicTime now = collecting_.clock.Now();
+  if (now >= next_targets_) {
+    const absl::Status targets = co_await PollTargets();
+    next_targets_ = now + absl::ToChronoNanoseconds(TargetsInterval(collecting_.interval)) * 9 / 10;
+    if (IsAbsence(targets)) {
+      next_targets_ = now + kForbiddenWait;
+    } else if (status.ok()) {
+      status = targets;
+    }
+  }
+  co_return status;
+}
+
+// The youngest pipelines, back to the oldest one that is known to be active.
+ProjectCollector::Doing ProjectCollector::Look() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  std::vector<v1::Pipeline> pipelines;
+  std::string token;
+  const absl::Time from = active_.ListFrom();
+  for (int page = 0; page < ActivePipelines::kMaxPages; ++page) {
+    absl::StatusOr<v1::ListPipelinesResponse> reply =
+        co_await collecting_.reads.NewestPipelines(project_id_, from, token);
+    if (!reply.ok()) co_return reply.status();
+    std::move(reply->mutable_pipelines()->begin(), reply->mutable_pipelines()->end(),
+              std::back_inserter(pipelines));
+    token = reply->next_page_token();
+    if (token.empty()) break;
+  }
+  for (const v1::Pipeline& pipeline : pipelines) {
+    if (pipeline.state() != v1::PIPELINE_STATE_DONE) continue;
+    const std::optional<std::string> ref = collecting_.listed_ref(pipeline);
+    if (ref.has_value()) state_.AddRun(*ref, pipeline);
+  }
+  for (v1::Pipeline& pipeline : active_.Listed(pipelines, token.empty())) {
+    finished_.push_back(std::move(pipeline));
+  }
+  walk_wanted_ |= !finished_.empty() || active_.cut_off();
+  co_return absl::OkStatus();
+}
+
+ProjectCollector::Doing ProjectCollector::ReadOldOnes() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  for (const std::string& id : active_.ToRead()) {
+    absl::StatusOr<v1::Pipeline> pipeline =
+        co_await collecting_.reads.Pipeline(id, v1::PIPELINE_VIEW_BASIC);
+    if (!pipeline.ok() && !IsAbsence(pipeline.status())) co_return pipeline.status();
+    if (!pipeline.ok()) {
+      active_.Forget(id);
+    } else if (active_.Read(*pipeline)) {
+      finished_.push_back(*std::move(pipeline));
+      walk_wanted_ = true;
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+bool ProjectCollector::WalkIsDue() const {
+  const MonotonicTime now = collecting_.clock.Now();
+  return walk_wanted_ || !next_reconcile_.has_value() || now >= *next_reconcile_ ||
+         now - last_walk_ >= absl::ToChronoNanoseconds(kWalkAtLeast);
+}
+
+// The watermark moves with each complete slice, oldest first, so that a long way is not walked
+// twice. The first walk of all has none until its end: counting begins there.
+ProjectCollector::Doing ProjectCollector::WalkFinished() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  walk_wanted_ = true;  // until it is through
+  CollectorLedger& ledger = collecting_.ledger;
+  const absl::StatusOr<std::optional<absl::Time>> watermark =
+      co_await OnThread(collecting_.ledger_thread,
+                        [&ledger, organization = collecting_.organization, project = project_id_] {
+                          return ledger.Watermark(organization, project, kPipelinesMark);
+                        });
+  if (!watermark.ok()) co_return watermark.status();
+  const MonotonicTime now = collecting_.clock.Now();
+  const bool reconcile = !next_reconcile_.has_value() || now >= *next_reconcile_;
+  const WalkPlan plan =
+      PlanWalk(*watermark, reconcile, collecting_.backfill, collecting_.clock.WallNow());
+  Walk walk(plan.from, plan.to);
+  absl::Time newest = std::max(watermark->value_or(absl::InfinitePast()), plan.least_watermark);
+  while (std::optional<Walk::Query> query = walk.Next()) {
+    absl::StatusOr<v1::ListPipelinesResponse> reply =
+        co_await collecting_.reads.FinishedPipelines(project_id_, *std::move(query));
+    if (!reply.ok()) co_return reply.status();
+    const absl::StatusOr<Walk::Verdict> verdict = walk.OnAnswer(ToAnswer(*reply));
+    if (!verdict.ok()) co_return verdict.status();
+    if (*verdict == Walk::Verdict::kDiscard) continue;
+    std::vector<v1::Pipeline> pipelines(
+        std::make_move_iterator(reply->mutable_pipelines()->begin()),
+        std::make_move_iterator(reply->mutable_pipelines()->end()));
+    std::optional<absl::Time> mark;
+    if (*verdict == Walk::Verdict::kSliceDone) {
+      const absl::Time before = newest;
+      newest = std::max(newest, walk.newest_done());
+      if (plan.count ? newest > before : walk.complete()) mark = newest;
+    }
+    const absl::Status status = co_await CommitPage(std::move(pipelines), plan.count, mark);
+    if (!status.ok()) co_return status;
+  }
+  watermark_ = newest;
+  last_walk_ = now;
+  if (reconcile) next_reconcile_ = now + absl::ToChronoNanoseconds(kReconcileInterval);
+  walk_wanted_ = !plan.count && collecting_.backfill > absl::ZeroDuration();  // to count at once
+  co_return absl::OkStatus();
+}
+
+// Details are asked for before the ledger is told, and only for what it does not know.
+ProjectCollector::Doing ProjectCollector::CommitPage(std::vector<v1::Pipeline> pipelines,
+                                                     bool count,
+                                                     std::optional<absl::Time> watermark) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  std::erase_if(pipelines, [](const v1::Pipeline& pipeline) {
+    return pipeline.state() != v1::PIPELINE_STATE_DONE;
+  });
+  std::vector<std::string> ids;
+  for (v1::Pipeline& pipeline : pipelines) {
+    pipeline.set_pipeline_id(IdOf(pipeline));
+    ids.push_back(pipeline.pipeline_id());
+    active_.Forget(pipeline.pipeline_id());
+    const std::optional<std::string> ref = collecting_.listed_ref(pipeline);
+    if (ref.has_value()) state_.AddRun(*ref, pipeline);
+  }
+  if (!ids.empty()) {
+    CollectorLedger& ledger = collecting_.ledger;
+    const absl::StatusOr<std::vector<std::string>> unknown = co_await OnThread(
+        collecting_.ledger_thread,
+        [&ledger, organization = collecting_.organization, project = project_id_,
+         ids = std::move(ids)] { return ledger.Unknown(organization, project, ids); });
+    if (!unknown.ok()) co_return unknown.status();
+    const std::set<std::string> fresh(unknown->begin(), unknown->end());
+    std::erase_if(pipelines, [&fresh](const v1::Pipeline& pipeline) {
+      return fresh.count(pipeline.pipeline_id()) == 0;
+    });
+  }
+  if (pipelines.empty() && !watermark.has_value()) co_return absl::OkStatus();
+  co_return co_await CommitNew(std::move(pipelines), count, watermark);
+}
+
+ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pipelines, bool count,
+                                                    std::optional<absl::Time> watermark) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  const bool detailed = count && collecting_.level >= CiLevel::kBlock;
+  CollectedBatch batch = NewBatch();
+  batch.count = count;
+  for (v1::Pipeline& pipeline : pipelines) {
+    if (count) QueuePromotions(pipeline);
+    if (!detailed) {
+      batch.pipelines.push_back({std::move(pipeline), {}});
+      continue;
+    }
+    absl::StatusOr<CollectedPipeline> collected = co_await WithDetails(std::move(pipeline));
+    if (!collected.ok()) co_return collected.status();
+    batch.pipelines.push_back(*std::move(collected));
+    if (batch.pipelines.size() < kDetailedAtOnce) continue;
+    const absl::Status status = co_await Commit(std::exchange(batch, NewBatch()));
+    if (!status.ok()) co_return status;
+  }
+  batch.watermark = watermark;
+  co_return co_await Commit(std::move(batch));
+}
+
+// One that cannot be described (it is gone, or upstream stumbles over it each time) is counted
+// without details: a single one must not stop all others.
+ProjectCollector::Reading<CollectedPipeline> ProjectCollector::WithDetails(v1::Pipeline pipeline) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  const auto hopeless = [](const absl::Status& status) {
+    return IsAbsence(status) || absl::IsInternal(status);
+  };
+  CollectedPipeline out;
+  absl::StatusOr<v1::Pipeline> full =
+      co_await collecting_.reads.Pipeline(pipeline.pipeline_id(), v1::PIPELINE_VIEW_FULL);
+  if (!full.ok() && !hopeless(full.status())) co_return full.status();
+  out.pipeline = std::move(pipeline);
+  if (!full.ok()) {
+    collecting_.log.Warning("pipeline_without_details",
+                            {{"organization", collecting_.organization},
+                             {"project", state_.name},
+                             {"pipeline_id", out.pipeline.pipeline_id()},
+                             {"message", std::string(full.status().message())}});
+    co_return out;
+  }
+  out.pipeline.mutable_blocks()->Swap(full->mutable_blocks());
+  if (collecting_.level < CiLevel::kJob) co_return out;
+  for (const v1::Block& block : out.pipeline.blocks()) {
+    for (const v1::BlockJob& entry : block.jobs()) {
+      if (entry.job_id().empty()) continue;
+      absl::StatusOr<v1::Job> job = co_await collecting_.reads.Job(entry.job_id());
+      if (job.ok()) {
+        out.jobs.push_back(*std::move(job));
+      } else if (!hopeless(job.status())) {
+        co_return job.status();
+      }
+    }
+  }
+  co_return out;
+}
+
+CollectedBatch ProjectCollector::NewBatch() const {
+  CollectedBatch batch;
+  batch.organization = collecting_.organization;
+  batch.project_id = project_id_;
+  batch.project = state_.name;
+  return batch;
+}
+
+ProjectCollector::Doing ProjectCollector::Commit(CollectedBatch batch) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  std::vector<absl::Time> done;
+  if (batch.count) {
+    for (const CollectedPipeline& each : batch.pipelines) done.push_back(DoneTime(each.pipeline));
+  }
+  CollectorLedger& ledger = collecting_.ledger;
+  const absl::StatusOr<CommitOutcome> outcome =
+      co_await OnThread(collecting_.ledger_thread,
+                        [&ledger, batch = std::move(batch)] { return ledger.Commit(batch); });
+  if (!outcome.ok()) co_return outcome.status();
+  const absl::Time now = collecting_.clock.WallNow();
+  std::vector<absl::Duration> lags;
+  for (const absl::Time time : done) lags.push_back(std::max(now - time, absl::ZeroDuration()));
+  collecting_.committed(*outcome, lags);
+  co_return absl::OkStatus();
+}
+
+// Its own promotions come within a minute of its end; if it was promoted itself, its parent has had
+// one, whenever that was.
+void ProjectCollector::QueuePromotions(const v1::Pipeline& pipeline) {
+  const MonotonicTime now = collecting_.clock.Now();
+  const auto queue = [this](const std::string& id, WaitingPromotion waiting) {
+    if (promotions_.size() < kMaxPromotions || promotions_.count(id) > 0) {
+      promotions_.try_emplace(id, waiting);
+    }
+  };
+  if (!pipeline.switch_id().empty()) {
+    queue(pipeline.pipeline_id(), {now + kPromotionDelay, absl::InfinitePast()});
+  }
+  if (!pipeline.promotion_of_pipeline_id().empty() && pipeline.has_create_time()) {
+    queue(pipeline.promotion_of_pipeline_id(),
+          {now, ToTime(pipeline.create_time()) - kPromotingTime});
+  }
+}
+
+ProjectCollector::Doing ProjectCollector::PollPromotions() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  const MonotonicTime now = collecting_.clock.Now();
+  std::vector<std::pair<std::string, WaitingPromotion>> due;
+  for (const auto& [id, waiting] : promotions_) {
+    if (waiting.due <= now && due.size() < kPromotionsAtOnce) due.emplace_back(id, waiting);
+  }
+  for (auto& [id, waiting] : due) {
+    const absl::Status status = co_await ReadPromotions(id, waiting);
+    if (!status.ok() && !IsAbsence(status) && !absl::IsInternal(status)) co_return status;
+    if (!status.ok()) promotions_.erase(id);
+  }
+  co_return absl::OkStatus();
+}
+
+ProjectCollector::Doing ProjectCollector::ReadPromotions(std::string pipeline_id,
+                                                         WaitingPromotion waiting) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  CollectedBatch batch = NewBatch();
+  bool undecided = false;
+  std::string token;
+  for (int page = 0; page < kPromotionPages; ++page) {
+    const absl::StatusOr<v1::ListPromotionsResponse> reply =
+        co_await collecting_.reads.Promotions(pipeline_id, token);
+    if (!reply.ok()) co_return reply.status();
+    for (const v1::Promotion& promotion : reply->promotions()) {
+      if (promotion.has_trigger_time() && ToTime(promotion.trigger_time()) < waiting.since)
+        continue;
+      const bool decided = promotion.state() != v1::PROMOTION_STATE_PROCESSING;
+      undecided |= !decided;
+      if (!decided && waiting.tries + 1 < kPromotionTries) continue;
+      batch.promotions.push_back(
+          {pipeline_id, promotion, promotion.triggered_by() == kAutomaticPromotion});
+    }
+    token = reply->next_page_token();
+    if (token.empty()) break;
+  }
+  if (!batch.promotions.empty()) {
+    const absl::Status status = co_await Commit(std::move(batch));
+    if (!status.ok()) co_return status;
+  }
+  promotions_.erase(pipeline_id);
+  if (undecided && ++waiting.tries < kPromotionTries) {
+    waiting.due = collecting_.clock.Now() + kPromotionDelay;
+    promotions_.emplace(pipeline_id, waiting);
+  }
+  co_return absl::OkStatus();
+}
+
+ProjectCollector::Doing ProjectCollector::PollTargets() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  const absl::StatusOr<std::vector<v1::DeploymentTarget>> targets =
+      co_await collecting_.reads.Targets(project_id_);
+  if (!targets.ok()) co_return targets.status();
+  if (!deployments_begun_) {
+    CollectorLedger& ledger = collecting_.ledger;
+    const absl::StatusOr<std::optional<absl::Time>> begun = co_await OnThread(
+        collecting_.ledger_thread,
+        [&ledger, organization = collecting_.organization, project = project_id_] {
+          return ledger.Watermark(organization, project, kDeploymentsMark);
+        });
+    if (!begun.ok()) co_return begun.status();
+    deployments_begun_ = begun->has_value();
+  }
+  const absl::Status status = co_await ReadChangedTargets(*targets);
+  state_.targets.clear();
+  for (const v1::DeploymentTarget& target : *targets) {
+    state_.targets.push_back(
+        {target.name(), target.state(), targets_[target.deployment_target_id()].last_passed});
+  }
+  if (!status.ok()) co_return status;
+  const absl::Status settled = co_await SettleDeployments();
+  for (size_t i = 0; i < state_.targets.size(); ++i) {
+    const std::string& id = (*targets)[i].deployment_target_id();
+    state_.targets[i].last_passed = targets_[id].last_passed;
+  }
+  co_return settled;
+}
+
+// When counting begins, all of them are read, so that what happened before is known.
+ProjectCollector::Doing ProjectCollector::ReadChangedTargets(
+    std::vector<v1::DeploymentTarget> targets) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  std::set<std::string> waiting_for_pipeline;
+  for (const auto& [id, waiting] : deployments_) {
+    if (waiting.deployment.pipeline_id().empty()) waiting_for_pipeline.insert(waiting.target_id);
+  }
+  std::map<std::string, Target> kept;
+  std::vector<std::string> changed;
+  for (const v1::DeploymentTarget& target : targets) {
+    const std::string& id = target.deployment_target_id();
+    Target& entry = kept[id] = targets_[id];
+    entry.name = target.name();
+    const std::string& last = target.last_deployment().deployment_id();
+    const bool moved = last != entry.last_deployment_id || waiting_for_pipeline.count(id) > 0;
+    if (moved && (!deployments_begun_ || changed.size() < kTargetsAtOnce)) {
+      entry.last_deployment_id = last;
+      changed.push_back(id);
+    }
+  }
+  targets_ = std::move(kept);
+  for (const std::string& id : changed) {
+    const absl::Status status = co_await ReadDeployments(id);
+    if (status.ok()) continue;
+    targets_[id].last_deployment_id.clear();  // once more
+    if (!IsAbsence(status)) co_return status;
+  }
+  co_return absl::OkStatus();
+}
+
+// The history from its newest end to what the ledger knows.
+ProjectCollector::Doing ProjectCollector::ReadDeployments(std::string target_id) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  std::string token;
+  std::vector<v1::Deployment> all;
+  bool reached = false;
+  for (int page = 0; page < kDeploymentPages && !reached; ++page) {
+    absl::StatusOr<v1::ListDeploymentsResponse> reply =
+        co_await collecting_.reads.Deployments(target_id, token);
+    if (!reply.ok()) co_return reply.status();
+    std::vector<std::string> ids;
+    for (const v1::Deployment& deployment : reply->deployments()) {
+      ids.push_back(deployment.deployment_id());
+      all.push_back(deployment);
+    }
+    CollectorLedger& ledger = collecting_.ledger;
+    const absl::StatusOr<std::vector<std::string>> unknown =
+        co_await OnThread(collecting_.ledger_thread,
+                          [&ledger, organization = collecting_.organization, project = project_id_,
+                           ids] { return ledger.Unknown(organization, project, ids); });
+    if (!unknown.ok()) co_return unknown.status();
+    const std::set<std::string> fresh(unknown->begin(), unknown->end());
+    for (const v1::Deployment& deployment : reply->deployments()) {
+      const std::string& id = deployment.deployment_id();
+      if (fresh.count(id) == 0 || deployments_.size() >= kMaxDeployments) continue;
+      deployments_[id] = {target_id, deployment};
+    }
+    reached = fresh.size() < ids.size();
+    token = reply->next_page_token();
+    if (token.empty()) break;
+  }
+  Target& target = targets_[target_id];
+  if (std::exchange(target.read, true)) co_return absl::OkStatus();
+  co_return co_await FindLastPassed(target_id, std::move(all));
+}
+
+// After a start: when the last one passed that the ledger knows already.
+ProjectCollector::Doing ProjectCollector::FindLastPassed(std::string target_id,
+                                                         std::vector<v1::Deployment> deployments) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  int tries = 0;
+  for (const v1::Deployment& deployment : deployments) {
+    if (deployment.pipeline_id().empty()) continue;
+    if (deployments_.count(deployment.deployment_id()) > 0) continue;
+    if (++tries > kLastPassedTries) break;
+    const absl::StatusOr<v1::Pipeline> pipeline =
+        co_await collecting_.reads.Pipeline(deployment.pipeline_id(), v1::PIPELINE_VIEW_BASIC);
+    if (!pipeline.ok() && !IsAbsence(pipeline.status())) co_return pipeline.status();
+    if (!pipeline.ok() || pipeline->result() != v1::PIPELINE_RESULT_PASSED) continue;
+    targets_[target_id].last_passed = DoneTime(*pipeline);
+    break;
+  }
+  co_return absl::OkStatus();
+}
+
+// Those whose pipeline is done are counted. What was done when this project was first seen is only
+// remembered.
+ProjectCollector::Doing ProjectCollector::SettleDeployments() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  const size_t most = deployments_begun_ ? kDeploymentsAtOnce : kMaxDeployments;
+  std::vector<std::pair<std::string, WaitingDeployment>> waiting;
+  for (auto next = deployments_.upper_bound(settled_to_);
+       next != deployments_.end() && waiting.size() < most; ++next) {
+    waiting.push_back(*next);
+  }
+  settled_to_ = waiting.size() < most ? "" : waiting.back().first;
+  CollectedBatch batch = NewBatch();
+  batch.count = deployments_begun_;
+  for (auto& [id, each] : waiting) {
+    absl::StatusOr<std::optional<CollectedDeployment>> settled = co_await Settle(each);
+    if (!settled.ok() && !IsAbsence(settled.status())) co_return settled.status();
+    if (!settled.ok()) deployments_.erase(id);
+    if (settled.ok() && settled->has_value()) batch.deployments.push_back(**std::move(settled));
+  }
+  std::vector<std::string> settled_ids;
+  for (const CollectedDeployment& each : batch.deployments) {
+    settled_ids.push_back(each.deployment.deployment_id());
+  }
+  if (!batch.deployments.empty()) {
+    const absl::Status status = co_await Commit(std::move(batch));
+    if (!status.ok()) co_return status;
+  }
+  for (const std::string& id : settled_ids) deployments_.erase(id);
+  if (deployments_begun_) co_return absl::OkStatus();
+  CollectorLedger& ledger = collecting_.ledger;
+  const absl::Status begun = co_await OnThread(
+      collecting_.ledger_thread, [&ledger, organization = collecting_.organization,
+                                  project = project_id_, now = collecting_.clock.WallNow()] {
+        return ledger.SetWatermark(organization, project, kDeploymentsMark, now);
+      });
+  deployments_begun_ = begun.ok();
+  co_return begun;
+}
+
+// Nothing while it is under way.
+ProjectCollector::Reading<std::optional<CollectedDeployment>> ProjectCollector::Settle(
+    WaitingDeployment waiting) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  CollectedDeployment out;
+  out.target = targets_[waiting.target_id].name;
+  out.automatic = waiting.deployment.triggered_by() == kAutomaticPromotion;
+  out.deployment = std::move(waiting.deployment);
+  if (out.deployment.state() == v1::DEPLOYMENT_STATE_FAILED) {
+    out.result = v1::PIPELINE_RESULT_FAILED;  // its pipeline could not be started
+    out.done = out.deployment.has_trigger_time() ? ToTime(out.deployment.trigger_time())
+                                                 : collecting_.clock.WallNow();
+    co_return std::optional<CollectedDeployment>(std::move(out));
+  }
+  if (out.deployment.pipeline_id().empty()) co_return std::optional<CollectedDeployment>();
+  const absl::StatusOr<v1::Pipeline> pipeline =
+      co_await collecting_.reads.Pipeline(out.deployment.pipeline_id(), v1::PIPELINE_VIEW_BASIC);
+  if (!pipeline.ok()) co_return pipeline.status();
+  if (pipeline->state() != v1::PIPELINE_STATE_DONE) {
+    co_return std::optional<CollectedDeployment>();
+  }
+  out.result = pipeline->result();
+  out.done = DoneTime(*pipeline);
+  if (out.result == v1::PIPELINE_RESULT_PASSED) {
+    std::optional<absl::Time>& last = targets_[waiting.target_id].last_passed;
+    if (!last.has_value() || *last < out.done) last = out.done;
+    const absl::StatusOr<v1::Workflow> workflow =
+        co_await collecting_.reads.Workflow(pipeline->workflow_id());
+    if (!workflow.ok() && !IsAbsence(workflow.status())) co_return workflow.status();
+    if (workflow.ok() && workflow->has_create_time()) {
+      out.workflow_created = ToTime(workflow->create_time());
+    }
+  }
+  co_return std::optional<CollectedDeployment>(std::move(out));
+}
+
+}  // namespace semaphore::gateway

@@ -1,0 +1,130 @@
+// Collects one project: what is active, what finished, promotions and deployments. Each poll asks
+// for little, brings the ledger everything that finished at least once, and leaves an immutable
+// picture of the project's state. Runs on its organization's strand, one poll at a time.
+#ifndef SEMAPHORE_GATEWAY_PROJECT_COLLECTOR_H_
+#define SEMAPHORE_GATEWAY_PROJECT_COLLECTOR_H_
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "client/clock.h"
+#include "gateway/active_pipelines.h"
+#include "gateway/ci_catalog.h"
+#include "gateway/collection_plan.h"
+#include "gateway/collection_state.h"
+#include "gateway/collector_ledger.h"
+#include "gateway/collector_reads.h"
+#include "gateway/log.h"
+
+namespace semaphore::gateway {
+
+// What the projects of an organization share. All references outlive their users.
+struct CollectingFor {
+  std::string organization;
+  CiLevel level = CiLevel::kPipeline;
+  absl::Duration backfill;
+  absl::Duration interval;  // between polls of a project, as configured
+  // The label of a listed ref; nothing for the others.
+  std::function<std::optional<std::string>(const v1::Pipeline&)> listed_ref;
+  CollectorReads& reads;
+  CollectorLedger& ledger;
+  boost::asio::any_io_executor ledger_thread;
+  const client::Clock& clock;
+  Log& log;
+  // Called after each commit, on the strand.
+  std::function<void(const CommitOutcome&, const std::vector<absl::Duration>& lags)> committed;
+};
+
+class ProjectCollector {
+ public:
+  ProjectCollector(const CollectingFor& collecting, std::string project_id, std::string name);
+
+  // One poll. It fails with the first thing that failed; what was found before is kept.
+  boost::asio::awaitable<absl::Status> Poll();
+
+  const std::string& project_id() const { return project_id_; }
+  const std::string& name() const { return state_.name; }
+  void Rename(const std::string& name) { state_.name = name; }
+  const ProjectState& state() const { return state_; }
+  // Of the last complete walk; nothing before.
+  std::optional<absl::Time> watermark() const { return watermark_; }
+
+ private:
+  template <typename Reply>
+  using Reading = boost::asio::awaitable<absl::StatusOr<Reply>>;
+  using Doing = boost::asio::awaitable<absl::Status>;
+
+  struct WaitingPromotion {
+    client::MonotonicTime due;
+    absl::Time since;  // promotions triggered before are not ours to count
+    int tries = 0;
+  };
+  struct Target {
+    std::string name;
+    std::string last_deployment_id;
+    bool read = false;
+    std::optional<absl::Time> last_passed;
+  };
+  struct WaitingDeployment {
+    std::string target_id;
+    v1::Deployment deployment;
+  };
+
+  Doing Look();
+  Doing ReadOldOnes();
+  bool WalkIsDue() const;
+  Doing WalkFinished();
+  Doing CommitPage(std::vector<v1::Pipeline> pipelines, bool count,
+                   std::optional<absl::Time> watermark);
+  Doing CommitNew(std::vector<v1::Pipeline> pipelines, bool count,
+                  std::optional<absl::Time> watermark);
+  Reading<CollectedPipeline> WithDetails(v1::Pipeline pipeline);
+  Doing Commit(CollectedBatch batch);
+  CollectedBatch NewBatch() const;
+  void QueuePromotions(const v1::Pipeline& pipeline);
+  Doing PollPromotions();
+  Doing ReadPromotions(std::string pipeline_id, WaitingPromotion waiting);
+  Doing PollTargets();
+  Doing ReadChangedTargets(std::vector<v1::DeploymentTarget> targets);
+  Doing ReadDeployments(std::string target_id);
+  Doing FindLastPassed(std::string target_id, std::vector<v1::Deployment> deployments);
+  Doing SettleDeployments();
+  Reading<std::optional<CollectedDeployment>> Settle(WaitingDeployment waiting);
+
+  const CollectingFor& collecting_;
+  const std::string project_id_;
+  ProjectState state_;
+  std::optional<absl::Time> watermark_;
+
+  ActivePipelines active_;
+  std::vector<v1::Pipeline> finished_;  // seen by a look, not yet committed
+  bool walk_wanted_ = true;
+  client::MonotonicTime last_walk_;
+  std::optional<client::MonotonicTime> next_reconcile_;  // nothing: at once
+
+  std::map<std::string, WaitingPromotion> promotions_;  // by pipeline
+  client::MonotonicTime next_targets_{client::MonotonicTime::min()};
+  bool deployments_begun_ = false;
+  std::string settled_to_;                                // where the rotation over what waits is
+  std::map<std::string, Target> targets_;                 // by id
+  std::map<std::string, WaitingDeployment> deployments_;  // by id
+};
+
+// Whether it says that upstream has no such thing for us, rather than that it is in trouble.
+bool IsAbsence(const absl::Status& status);
+
+}  // namespace semaphore::gateway
+
+#endif  // SEMAPHORE_GATEWAY_PROJECT_COLLECTOR_H_
