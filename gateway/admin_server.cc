@@ -21,6 +21,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "gateway/accept.h"
 #include "gateway/gzip_stream.h"
 #include "gateway/json_text.h"
 #include "gateway/status_page.h"

@@ -131,8 +131,7 @@ struct Config {
   LogConfig log;
   bool insecure = false;
 
-  // One line each: what was given and has no effect in this release, and what `insecure` leaves
-  // open. To be logged once.
+  // One line each: what `insecure` leaves open. To be logged once.
   std::vector<std::string> warnings;
 };
 

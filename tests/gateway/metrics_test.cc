@@ -211,6 +211,8 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
   metrics.SetLogDropsSource([] { return uint64_t{0}; });
   metrics.SetCallersSource([] { return Metrics::CallersState(); });
   metrics.SetAuditSource([] { return Metrics::AuditState(); });
+  metrics.SetTlsSource([] { return Metrics::TlsState(); });
+  metrics.SetRestSource([] { return Metrics::RestState(); });
   metrics.SetCollectorSource([] {
     Metrics::CollectorState state;
     state.organizations.emplace_back();
@@ -240,7 +242,7 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
     EXPECT_TRUE(ours) << name;
   }
   EXPECT_EQ(typed, with_help);
-  EXPECT_EQ(typed.size(), 51u);
+  EXPECT_EQ(typed.size(), 67u);
 }
 
 TEST(Metrics, CountingAndScrapingAtTheSameTimeLosesNothing) {
