@@ -198,15 +198,17 @@ TEST(WalkTest, AListThatNeverComesToRestFailsTheWalk) {
   ShiftingList list;
   for (int i = 0; i < 600; ++i) list.rows.push_back({absl::StrCat(i), kNow - 100.5});
   list.between = [&](int request) {
+    std::vector<Row> more;
     for (int i = 0; i < 300; ++i) {
-      list.rows.insert(list.rows.begin(), {absl::StrCat("n", request, "-", i), kNow - 100.5});
+      more.push_back({absl::StrCat("n", request, "-", i), kNow - 100.5});
     }
+    list.rows.insert(list.rows.begin(), more.begin(), more.end());
   };
   Walk walk = LastHours(1);
   int answers = 0;
   absl::Status status;
   while (const std::optional<Walk::Query> query = walk.Next()) {
-    if (++answers > 1000) break;
+    if (++answers > 100) break;
     status = walk.OnAnswer(list.Ask(*query)).status();
     if (!status.ok()) break;
   }
