@@ -12,7 +12,7 @@ import urllib.request
 from prometheus_client import parser as text_parser
 from prometheus_client.openmetrics import parser as open_metrics_parser
 
-from processes import GatewayTest, LIMIT_SECONDS
+from processes import GatewayTest, LIMIT_SECONDS, wait_until
 
 PROMETHEUS_ACCEPT = ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
                      "text/plain;version=0.0.4;q=0.5,*/*;q=0.1")
@@ -27,7 +27,7 @@ def promtool_complains(page):
     return ended.stdout + ended.stderr + ("" if ended.returncode == 0 else f"exit status {ended.returncode}")
 
 
-class Pages(GatewayTest):
+class PagesTest(GatewayTest):
 
     def fetch(self, path, **headers):
         request = urllib.request.Request(self.gateway.admin + path, headers=headers)
@@ -39,6 +39,9 @@ class Pages(GatewayTest):
         ended = self.run_command("metrics-catalog")
         self.assertEqual((ended.returncode, ended.stderr), (0, ""))
         return {family["name"]: family for family in json.loads(ended.stdout)}
+
+
+class Pages(PagesTest):
 
     def test_promtool_finds_nothing_to_say_about_the_own_page(self):
         self.assertEqual(promtool_complains(self.gateway.get("/metrics")[1]), "")
@@ -67,6 +70,59 @@ class Pages(GatewayTest):
         status, text = self.gateway.get("/metrics/ci")
         self.assertEqual(status, 404)
         self.assertIn("metrics", text)
+
+
+class PagesWithCollector(PagesTest):
+
+    # Twenty times as fast, so that a pipeline is done within seconds.
+    simulator_arguments = ("--pace", "20", "--workflows", "4", "--agents", "5")
+
+    @classmethod
+    def prepare(cls):
+        metrics = {"discover": True, "refs": ["master", "failing-main"], "level": "job", "poll_interval": "1s",
+                   "state_dir": str(cls.folder / "state")}
+        cls.settings = f"upstream: {{requests_per_second: 100000, burst: 100000}}\nmetrics: {json.dumps(metrics)}\n"
+
+    def families(self):
+        headers, page = self.fetch("/metrics/ci", Accept=PROMETHEUS_ACCEPT)
+        self.assertEqual(headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8")
+        return {family.name: family for family in open_metrics_parser.text_string_to_metric_families(page.decode())}
+
+    def samples(self, family, suffix=""):
+        """Those that are not 0, of a page that may not have the family yet."""
+        found = self.families().get(family)
+        return [sample for sample in (found.samples if found else [])
+                if sample.name == family + suffix and sample.value > 0]
+
+    def test_counted_pipelines_are_on_a_page_that_others_can_read(self):
+        wait_until(lambda: self.samples("semaphoreci_up"), "a first collection")
+        for branch in ("master", "failing-main"):
+            body = json.dumps({"projectId": self.ids["project_id"], "reference": "refs/heads/" + branch})
+            self.assert_replied(self.run_call("WorkflowService.RunWorkflow", body))
+        # To look is to scrape, after which a new series may leave 0.
+        wait_until(lambda: len(self.samples("semaphoreci_pipeline_runs", "_total")) >= 2, "two pipelines counted")
+        wait_until(lambda: self.samples("semaphoreci_job_runs", "_total"), "their jobs counted")
+
+        [failed] = self.samples("semaphoreci_pipeline_failures", "_total")
+        self.assertEqual(set(failed.exemplar.labels), {"pipeline_id", "workflow_id"})
+        buckets = self.samples("semaphoreci_pipeline_run_duration_seconds", "_bucket")
+        self.assertTrue([bucket for bucket in buckets if bucket.exemplar])
+
+        self.assertEqual(promtool_complains(self.fetch("/metrics/ci")[1].decode()), "")
+        self.assertEqual(promtool_complains(self.gateway.get("/metrics")[1]), "")
+        catalog = self.catalog()
+        for family in self.families().values():
+            name = family.name + ("_total" if family.type == "counter" else "")
+            with self.subTest(name=name):
+                self.assertEqual((catalog[name]["scope"], catalog[name]["type"]), ("ci", family.type))
+                for sample in family.samples:
+                    self.assertEqual(set(sample.labels) - {"le"}, set(catalog[name]["labels"]))
+
+    def test_the_last_facts_are_shown_while_semaphore_is_away(self):
+        wait_until(lambda: self.samples("semaphoreci_up"), "a first collection")
+        self.simulator.add_fault(action="reset", target_prefix="/", times=1_000_000)
+        wait_until(lambda: not self.samples("semaphoreci_up"), "the outage told")
+        self.assertTrue(self.samples("semaphoreci_pipeline_last_result"))
 
 
 @unittest.skipUnless(UNIT_TESTS, "SEMAPHORE_GATEWAY_TESTS names no gateway_tests")
