@@ -1,4 +1,4 @@
-"""`semaphore-gateway call` and `health`, as a person or a script uses them."""
+"""`semaphore-gateway call`, `health` and `estimate`, as a person or a script uses them."""
 
 import json
 import unittest
@@ -63,6 +63,37 @@ class Commands(GatewayTest):
         dead = self.run_command("call", "--address", "127.0.0.1:9", "PipelineService.GetPipeline", "{}")
         self.assertEqual(dead.returncode, 1)
         self.assertIn("127.0.0.1:9", dead.stderr)
+
+    def estimate(self, metrics, *options):
+        """What it prints, as a dictionary from the words of a line to its last number."""
+        config = self.folder / "estimate.yaml"
+        config.write_text("organizations: [{name: acme, token_file: estimate-token}]\n" + metrics)
+        (self.folder / "estimate-token").write_text("any")
+        ended = self.run_command("estimate", "--config", str(config), *options)
+        rows = [line.split() for line in ended.stdout.splitlines()]
+        return ended, {row[0]: float(row[-1]) for row in rows if len(row) > 1 and row[-1].isdigit()}
+
+    def test_an_estimate_says_what_collecting_would_cost_and_asks_nobody(self):
+        metrics = "metrics: {projects: [web, api], state_dir: state}\n"
+        ended, few = self.estimate(metrics, "--pipelines-per-day", "10")
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+        self.assertGreater(few["finished"], 0)
+        self.assertGreater(few["semaphoreci_pipeline_runs_total"], 0)
+        many = self.estimate(metrics, "--pipelines-per-day", "10000")[1]
+        self.assertGreater(many["finished"], few["finished"])
+        fine = self.estimate(metrics.replace("state_dir", "level: job, state_dir"))[1]
+        self.assertIn("semaphoreci_job_runs_total", fine)
+        self.assertFalse((self.folder / "state").exists())
+
+    def test_an_estimate_of_nothing_or_of_nonsense_is_refused(self):
+        ended = self.estimate("")[0]
+        self.assertEqual((ended.returncode, ended.stdout), (2, ""))
+        self.assertIn("no metrics section", ended.stderr)
+        for nonsense in ("-1", "x", "nan"):
+            with self.subTest(nonsense):
+                ended = self.estimate("metrics: {discover: true}\n", "--projects", nonsense)[0]
+                self.assertEqual((ended.returncode, ended.stdout), (2, ""))
+                self.assertIn("projects", ended.stderr)
 
 
 if __name__ == "__main__":

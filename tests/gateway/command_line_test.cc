@@ -3,8 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <string>
 #include <vector>
+
+#include "absl/strings/str_cat.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -44,6 +47,17 @@ TEST(CommandLineTest, ATokenToHashIsNeverTakenFromTheCommandLineNorShown) {
               testing::AllOf(testing::HasSubstr("standard input"),
                              testing::Not(testing::HasSubstr("SECRET"))));
   EXPECT_FALSE(ParseCommandLine({"serve", "--new"}).ok());
+}
+
+TEST(CommandLineTest, TakesTheAssumptionsOfAnEstimate) {
+  const CommandLine line = Parse({"estimate", "--config", "a.yaml", "--refs", "2.5", "--agents=0"});
+  EXPECT_EQ(line.command, Command::kEstimate);
+  EXPECT_EQ(line.assumptions, (std::map<std::string, double>{{"refs", 2.5}, {"agents", 0}}));
+  for (const char* nonsense : {"-1", "nan", "1e10", "x"}) {
+    EXPECT_FALSE(ParseCommandLine({"estimate", absl::StrCat("--refs=", nonsense)}).ok())
+        << nonsense;
+  }
+  EXPECT_FALSE(ParseCommandLine({"serve", "--refs", "2"}).ok());
 }
 
 TEST(CommandLineTest, TakesTheRequestFromStandardInputForADash) {
