@@ -39,6 +39,10 @@ echo
 /usr/bin/python3 -B tests/bench/rest_reads.py build/release
 echo
 
+# --- Scrapes of a big page, beside calls and while Semaphore is away. ---
+/usr/bin/python3 -B tests/bench/scrapes.py build/release
+echo
+
 # --- Memory: a log of 50 MB through the whole gateway, over TLS, read in pages. ---
 WORK=$(mktemp -d)
 trap 'kill $(jobs -p) 2>/dev/null; rm -rf "$WORK"' EXIT
