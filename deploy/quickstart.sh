@@ -8,23 +8,28 @@ SEMAPHORE_GATEWAY=build/release/gateway/semaphore-gateway  # as printed; the wor
 
 usage() {
   cat <<'USAGE'
-usage: deploy/quickstart.sh [--once] [--grpc-port N] [--admin-port N]
+usage: deploy/quickstart.sh [--once] [--grpc-port N] [--rest-port N] [--admin-port N]
 Builds the gateway, runs it against a simulated Semaphore and makes some calls. Then it stays until Ctrl-C.
   --once          stop after the calls
   --grpc-port N   50051 unless given; 0 takes any free port
+  --rest-port N   8080 unless given; 0 takes any free port
   --admin-port N  9464 unless given; 0 takes any free port
 With SEMAPHORE_ORGANIZATION and SEMAPHORE_API_TOKEN in the environment it fronts the real service and only reads.
 USAGE
 }
 
 main() {
-  local once=false grpc_port=50051 admin_port=9464
+  local once=false grpc_port=50051 rest_port=8080 admin_port=9464
   while (($# > 0)); do
     case $1 in
       --once) once=true ;;
-      --grpc-port | --admin-port)
+      --grpc-port | --rest-port | --admin-port)
         [[ ${2:-} =~ ^[0-9]{1,5}$ ]] || fail "$1 needs a port number"
-        if [[ $1 == --grpc-port ]]; then grpc_port=$2; else admin_port=$2; fi
+        case $1 in
+          --grpc-port) grpc_port=$2 ;;
+          --rest-port) rest_port=$2 ;;
+          --admin-port) admin_port=$2 ;;
+        esac
         shift
         ;;
       --help | -h) usage && return ;;
@@ -38,6 +43,7 @@ main() {
       "Set both for the real service, none for the simulated one."
 
   need_free_port "$grpc_port" --grpc-port
+  need_free_port "$rest_port" --rest-port
   need_free_port "$admin_port" --admin-port
   install_packages
   local targets=(semaphore-gateway)
@@ -48,7 +54,7 @@ main() {
   trap clean_up EXIT
   trap 'exit 130' INT TERM
   $real || start_simulator
-  start_gateway "$grpc_port" "$admin_port"
+  start_gateway "$grpc_port" "$rest_port" "$admin_port"
   if $real; then calls_to_the_service; else calls_to_the_simulator; fi
   show_metrics
   $once && return
@@ -99,15 +105,17 @@ simulated() { sed -n "s/^$1=//p" "$private/simulator.txt"; }
 start_gateway() {
   cat >"$private/gateway.yaml" <<CONFIG
 grpc: {address: 127.0.0.1:$1}
-admin: {address: 127.0.0.1:$2}
+rest: {address: 127.0.0.1:$2}
+admin: {address: 127.0.0.1:$3}
 CONFIG
   : >"$private/gateway.log"
   "$SEMAPHORE_GATEWAY" serve --config "$private/gateway.yaml" 2>"$private/gateway.log" &
   gateway=$!
   wait_for "$gateway" "$private/gateway.log" grep -q '"event":"serving"' "$private/gateway.log"
   grpc_address=127.0.0.1:$(sed -n 's/.*"event":"serving".*"grpc_port":\([0-9]*\).*/\1/p' "$private/gateway.log")
+  rest_address=127.0.0.1:$(sed -n 's/.*"event":"serving".*"rest_port":\([0-9]*\).*/\1/p' "$private/gateway.log")
   admin_address=127.0.0.1:$(sed -n 's/.*"event":"serving".*"admin_port":\([0-9]*\).*/\1/p' "$private/gateway.log")
-  echo "The gateway serves gRPC on $grpc_address and metrics on $admin_address"
+  echo "The gateway serves gRPC on $grpc_address, REST on $rest_address and metrics on $admin_address"
 }
 
 # need_free_port PORT OPTION
@@ -149,6 +157,14 @@ call() {
     "$(tail -n 3 "$private/gateway.log")"
 }
 
+# get PATH - the same over REST.
+get() {
+  printf '\n$ curl http://%s%s\n' "$rest_address" "$1"
+  curl --silent --show-error --fail --noproxy '*' "http://$rest_address$1" >"$private/reply" ||
+    fail "that request should have succeeded. The gateway says:" "$(tail -n 3 "$private/gateway.log")"
+  cut -c 1-400 "$private/reply" && echo
+}
+
 # shorten LINES - the first lines of standard input, and how many more there are.
 shorten() { awk -v most="$1" 'NR <= most {print} END {if (NR > most) print "… and " NR - most " more lines"}'; }
 
@@ -160,9 +176,11 @@ calls_to_the_simulator() {
     "{\"projectId\": \"$(simulated project_id)\", \"reference\": \"refs/heads/master\"}"
   call ok JobService.GetJobLog "{\"jobId\": \"$(simulated cloud_job_id)\", \"pageSize\": 3}"
   call NOT_FOUND PipelineService.GetPipeline '{"pipelineId": "no-such-pipeline"}'
+  get "/v1/pipelines/$(simulated done_pipeline_id)"
 }
 
 calls_to_the_service() {
+  get '/v1/projects?pageSize=2'
   call ok ProjectService.ListProjects '{"pageSize": 10}'
   local project
   project=$(sed -n 's/^ *"projectId": "\([^"]*\)".*/\1/p' "$private/reply" | head -n 1)
@@ -186,12 +204,14 @@ say_how_to_go_on() {
   fi
   cat <<TEXT
 
-The gateway is running: gRPC on $grpc_address, http://$admin_address/metrics. Ctrl-C stops it. In another terminal:
+The gateway is running: gRPC on $grpc_address, REST and a page to try it at http://$rest_address/,
+http://$admin_address/metrics. Ctrl-C stops it. In another terminal:
 
   cd $ROOT
   $SEMAPHORE_GATEWAY call$(address_option) PipelineService.GetPipeline '{"pipelineId": "$pipeline", "view": "PIPELINE_VIEW_FULL"}'
   $SEMAPHORE_GATEWAY call$(address_option) WorkflowService.RunWorkflow '{"projectId": "$project", "reference": "refs/heads/master"}'
   $SEMAPHORE_GATEWAY health$(address_option)
+  curl http://$rest_address/v1/pipelines/$pipeline
   curl http://$admin_address/metrics
 
 Any gRPC client will do, the gateway describes itself (reflection):

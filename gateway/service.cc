@@ -42,19 +42,31 @@ std::string ToString(const ByteBuffer& buffer) {
   return bytes;
 }
 
-std::string First(const CallbackServerContext& context, const char* key) {
-  const auto found = context.client_metadata().find(key);
-  return found == context.client_metadata().end()
-             ? ""
-             : std::string(found->second.data(), found->second.size());
-}
-
-std::vector<std::string> All(const CallbackServerContext& context, const char* key) {
-  std::vector<std::string> values;
-  const auto [begin, end] = context.client_metadata().equal_range(key);
-  for (auto entry = begin; entry != end; ++entry)
-    values.emplace_back(entry->second.data(), entry->second.size());
-  return values;
+// What callers send along, in one look at all of it: it is a few entries, and this is on the path
+// of every call. Of what is sent twice the first counts, except where both are refused.
+void TakeMetadata(const CallbackServerContext& context, bool authenticates, IncomingCall& call) {
+  const auto first = [](const grpc::string_ref& value, std::string& out) {
+    if (out.empty()) out.assign(value.data(), value.size());
+  };
+  for (const auto& [key, value] : context.client_metadata()) {
+    const std::string_view name(key.data(), key.size());
+    if (name == "authorization") {
+      if (authenticates) call.credentials.authorization.emplace_back(value.data(), value.size());
+    } else if (name == "x-semaphore-organization") {
+      call.organization.emplace_back(value.data(), value.size());
+    } else if (name == "cache-control") {
+      first(value, call.cache_control);
+    } else if (name == "x-priority") {
+      first(value, call.priority);
+    } else if (name == "traceparent") {
+      first(value, call.traceparent);
+    } else if (name == "x-request-id") {
+      first(value, call.request_id);
+    }
+  }
+  if (authenticates && call.credentials.authorization.empty()) {
+    call.credentials.certificate_names = PeerCertificateNames(context);
+  }
 }
 
 // gRPC's deadline is on the wall clock; ours must not jump with it, so only the time left is taken
@@ -133,13 +145,8 @@ class Front {
     IncomingCall call;
     call.method = method;
     call.request = ToString(*request);
-    call.organization = All(*context, "x-semaphore-organization");
-    call.cache_control = First(*context, "cache-control");
-    call.priority = First(*context, "x-priority");
-    call.traceparent = First(*context, "traceparent");
-    call.request_id = First(*context, "x-request-id");
+    TakeMetadata(*context, engine_.authenticates(), call);
     call.peer_source = [context] { return context->peer(); };
-    if (engine_.authenticates()) call.credentials = CredentialsOf(*context);
     call.started = clock_.Now();
     Engine::Prepared prepared;
     if (const std::optional<Answer> answer = engine_.AnswerNow(call, prepared)) {

@@ -12,10 +12,9 @@
 #include "gateway/certificate_names.h"
 
 namespace semaphore::gateway {
-namespace {
 
 // gRPC has verified the certificate or ended the handshake.
-std::vector<std::string> CertificateNames(const grpc::ServerContextBase& context) {
+std::vector<std::string> PeerCertificateNames(const grpc::ServerContextBase& context) {
   std::vector<std::string> names;
   const std::shared_ptr<const grpc::AuthContext> auth = context.auth_context();
   if (auth == nullptr || !auth->IsPeerAuthenticated()) return names;
@@ -30,15 +29,15 @@ std::vector<std::string> CertificateNames(const grpc::ServerContextBase& context
   return names;
 }
 
-}  // namespace
-
 Credentials CredentialsOf(const grpc::ServerContextBase& context) {
   Credentials credentials;
   const auto [begin, end] = context.client_metadata().equal_range("authorization");
   for (auto entry = begin; entry != end; ++entry)
     credentials.authorization.emplace_back(entry->second.data(), entry->second.size());
   // An authorization decides alone, so that its callers do not pay for looking any further.
-  if (credentials.authorization.empty()) credentials.certificate_names = CertificateNames(context);
+  if (credentials.authorization.empty()) {
+    credentials.certificate_names = PeerCertificateNames(context);
+  }
   return credentials;
 }
 

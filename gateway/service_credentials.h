@@ -6,11 +6,18 @@
 
 #include <grpcpp/server_context.h>
 
+#include <string>
+#include <vector>
+
 #include "gateway/caller.h"
 
 namespace semaphore::gateway {
 
 Credentials CredentialsOf(const grpc::ServerContextBase& context);
+
+// What the caller's certificate proves; empty without one. An authorization decides alone, so that
+// callers who sent one need not pay for this.
+std::vector<std::string> PeerCertificateNames(const grpc::ServerContextBase& context);
 
 }  // namespace semaphore::gateway
 

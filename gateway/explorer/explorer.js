@@ -156,7 +156,7 @@ async function send(operation, form) {
   const began = performance.now();
   const result = [element('pre', {id: 'curl', textContent: curlOf(operation, request)})];
   try {
-    const reply = await fetch(request.url, {method: operation.verb.toUpperCase(), headers, body: request.body, cache: 'no-store'});
+    const reply = await fetch(request.url, {method: operation.verb.toUpperCase(), headers, body: request.body});
     const text = await reply.text();
     const took = Math.round(performance.now() - began);
     const names = ['x-cache', 'age', 'x-request-id', 'retry-after', 'etag', 'cache-control'];

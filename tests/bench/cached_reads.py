@@ -128,7 +128,9 @@ def main():
         file.write(reply)
     typed = Server("typed echo", [f"{BUILD}/tests/bench/echo_server", "typed", f"{work}/reply"], port_of=first_line)
     raw = Server("raw echo", [f"{BUILD}/tests/bench/echo_server", "raw", f"{work}/reply"], port_of=first_line)
-    servers = [typed, raw, gateway, guarded]
+    raw_with_token = Server("raw echo, sent the token", [f"{BUILD}/tests/bench/echo_server", "raw", f"{work}/reply"],
+                            port_of=first_line, headers=[f"authorization: Bearer {token}"])
+    servers = [typed, raw, gateway, guarded, raw_with_token]
     for server in servers:
         server.load(f"{work}/body", WARM_UP)
 
@@ -160,12 +162,13 @@ def main():
     print("| cached GetPipeline | requests/s | server's processor time per request |")
     print("|---|---|---|")
     for name, i in (("(a) typed echo", 0), ("(b) raw echo", 1), ("(c) gateway, cached", 2),
-                    ("(d) cached read with token authentication", 3)):
+                    ("(d) cached read with token authentication", 3), ("(e) raw echo that is sent the token, too", 4)):
         print(f"| {name} | {rate[i]:.0f} | {cost[i]:.1f} µs |")
     print(f"| (c) / (a) | {rate[2] / rate[0]:.2f} | {cost[2] / cost[0]:.2f} |")
     print(f"| (c) / (b) | {rate[2] / rate[1]:.2f} | {cost[2] / cost[1]:.2f} |")
     print(f"| (d) / (a) | {rate[3] / rate[0]:.2f} | {cost[3] / cost[0]:.2f} |")
     print(f"| (d) / (b) | {rate[3] / rate[1]:.2f} | {cost[3] / cost[1]:.2f} |")
+    print(f"| (d) / (e) | {rate[3] / rate[4]:.2f} | {cost[3] / cost[4]:.2f} |")
     print(f"| (d) / (c) | {rate[3] / rate[2]:.2f} | {cost[3] / cost[2]:.2f} |")
     for process in (*(server.process for server in servers), simulator, *logs):
         process.kill()
