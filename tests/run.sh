@@ -57,7 +57,7 @@ run_preset() {
       prepare_tsan
       targets=("${TSAN_TARGETS[@]}")
       # What is not built for it, ctest knows under a name of its own.
-      filter=(-E '_NOT_BUILT' -LE 'end_to_end|source')
+      filter=(-E '_NOT_BUILT' -LE 'end_to_end|fuzz|source')
       ;;
   esac
   build "$preset" "${targets[@]}"
