@@ -1,18 +1,14 @@
 #include "gateway/config_document.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
-#include <cerrno>
 #include <sstream>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "client/quote.h"
+#include "gateway/regular_file.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -179,29 +175,13 @@ absl::StatusOr<ConfigNode> ParseConfigDocument(const std::string& text, const st
 }
 
 absl::StatusOr<std::string> ReadConfigFile(const std::string& path) {
-  const auto failure = [&](const std::string& why) {
-    return absl::FailedPreconditionError(absl::StrCat(path, ": ", why));
-  };
-  // O_NONBLOCK: opening a FIFO must not wait for its writer.
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return failure("cannot be read: " + std::generic_category().message(errno));
-  std::string text;
-  absl::Status status;
-  struct stat facts = {};
-  if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode)) status = failure("is not a regular file");
-  char buffer[16384];
-  while (status.ok()) {
-    const ssize_t got = read(fd, buffer, sizeof buffer);
-    if (got == 0) break;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) status = failure("cannot be read: " + std::generic_category().message(errno));
-    if (got > 0) text.append(buffer, static_cast<size_t>(got));
-    if (text.size() > kMaxConfigBytes) {
-      status = failure(absl::StrCat("longer than ", kMaxConfigBytes, " bytes"));
-    }
+  absl::StatusOr<RegularFile> file = RegularFile::Open(path);
+  if (!file.ok()) return file.status();
+  absl::StatusOr<std::string> text = file->Read(kMaxConfigBytes + 1);
+  if (text.ok() && text->size() > kMaxConfigBytes) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": longer than ", kMaxConfigBytes, " bytes"));
   }
-  close(fd);
-  if (!status.ok()) return status;
   return text;
 }
 

@@ -1,11 +1,8 @@
 #include "gateway/guarded_file.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -14,34 +11,11 @@
 namespace semaphore::gateway {
 namespace {
 
-// File systems stamp a change with the time of their last tick, so two writes close together can
-// look like one.
-constexpr int64_t kSettleNanoseconds = 2'000'000'000;
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
 absl::Status Unusable(const std::string& path, const std::string& why) {
   return absl::FailedPreconditionError(absl::StrCat(path, ": ", why));
 }
 
-absl::Status SystemError(const std::string& path, int error) {
-  return Unusable(path, "cannot be read: " + std::generic_category().message(error));
-}
-
 absl::Status CheckGuard(const std::string& path, const struct stat& facts) {
-  if (!S_ISREG(facts.st_mode)) return Unusable(path, "is not a regular file");
   if (facts.st_uid != 0 && facts.st_uid != geteuid()) {
     return Unusable(path,
                     absl::StrCat("belongs to user ", facts.st_uid,
@@ -59,40 +33,19 @@ absl::Status CheckGuard(const std::string& path, const struct stat& facts) {
 }  // namespace
 
 absl::StatusOr<std::optional<std::string>> GuardedFile::Look(absl::Time now) {
-  // O_NONBLOCK: opening a FIFO must not wait for its writer.
-  const FileDescriptor file(open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat facts = {};
-  absl::Status usable;
-  if (file.get() < 0 || fstat(file.get(), &facts) != 0) {
-    usable = SystemError(path_, errno);
-  } else {
-    usable = CheckGuard(path_, facts);
-  }
-  const Identity identity{facts.st_dev, facts.st_ino, facts.st_size,
-                          facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec};
+  absl::StatusOr<RegularFile> file = RegularFile::Open(path_);
+  absl::Status usable = file.ok() ? CheckGuard(path_, file->facts()) : file.status();
+  const RegularFile::Identity identity = file.ok() ? file->identity() : RegularFile::Identity();
   if (usable.ok() && settled_ && identity == identity_) return std::nullopt;
-  absl::StatusOr<std::string> text = usable.ok() ? Read(file.get()) : usable;
+  absl::StatusOr<std::string> text = usable.ok() ? file->Read(max_bytes_ + 1) : usable;
+  if (text.ok() && text->size() > max_bytes_) {
+    text = Unusable(path_, absl::StrCat("longer than ", max_bytes_, " bytes"));
+  }
   // What could not be read is read when it can be, even if it is the same file.
-  settled_ =
-      text.ok() && absl::ToUnixNanos(now) - identity.modified_nanoseconds > kSettleNanoseconds;
+  settled_ = text.ok() && identity.HasSettled(now);
   identity_ = identity;
   if (!text.ok()) return text.status();
   return std::optional<std::string>(*std::move(text));
-}
-
-absl::StatusOr<std::string> GuardedFile::Read(int fd) const {
-  std::string text;
-  char buffer[16384];
-  for (;;) {
-    const ssize_t got = read(fd, buffer, sizeof buffer);
-    if (got == 0) return text;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return SystemError(path_, errno);
-    text.append(buffer, static_cast<size_t>(got));
-    if (text.size() > max_bytes_) {
-      return Unusable(path_, absl::StrCat("longer than ", max_bytes_, " bytes"));
-    }
-  }
 }
 
 }  // namespace semaphore::gateway

@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "gateway/regular_file.h"
 
 namespace semaphore::gateway {
 
@@ -25,20 +26,9 @@ class GuardedFile {
   absl::StatusOr<std::optional<std::string>> Look(absl::Time now);
 
  private:
-  // What tells one state of a file from another.
-  struct Identity {
-    uint64_t device = 0;
-    uint64_t inode = 0;
-    int64_t size = -1;
-    int64_t modified_nanoseconds = 0;
-    bool operator==(const Identity&) const = default;
-  };
-
-  absl::StatusOr<std::string> Read(int fd) const;
-
   const std::string path_;
   const size_t max_bytes_;
-  Identity identity_;
+  RegularFile::Identity identity_;
   bool settled_ = false;  // false: the file was so young when read that a second write may have
                           // kept its identity
 };

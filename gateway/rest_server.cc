@@ -96,7 +96,6 @@ class Worker {
   static asio::awaitable<void> AcceptAll(Worker* self);
   static asio::awaitable<void> Sweep(Worker* self);
   void Take(tcp::socket socket);
-  void EndIdle();
   std::string_view Date();
 
   template <typename Stream>

@@ -1,22 +1,17 @@
 #include "gateway/tls_files.h"
 
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
-#include <array>
-#include <cerrno>
 #include <ctime>
 #include <memory>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/regular_file.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -25,54 +20,19 @@ using BioPtr = std::unique_ptr<BIO, decltype(&BIO_free)>;
 using KeyPtr = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
 using X509Ptr = std::unique_ptr<X509, decltype(&X509_free)>;
 
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
-absl::Status SystemError(const std::string& path, int error) {
-  return absl::FailedPreconditionError(
-      absl::StrCat(path, ": cannot be read: ", std::generic_category().message(error)));
-}
-
-absl::Status CheckKeyDescriptor(int fd, uint32_t mode, const std::string& path) {
-  struct statvfs mount = {};
-  const bool read_only = fstatvfs(fd, &mount) == 0 && (mount.f_flag & ST_RDONLY) != 0;
-  return CheckKeyMode(mode, read_only, path);
-}
-
 absl::StatusOr<std::string> ReadFile(const std::string& path, bool is_key) {
-  // O_NONBLOCK: opening a FIFO must not wait for its writer.
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat facts = {};
-  if (file.get() < 0 || fstat(file.get(), &facts) != 0) return SystemError(path, errno);
-  if (!S_ISREG(facts.st_mode)) {
-    return absl::FailedPreconditionError(absl::StrCat(path, ": is not a regular file"));
-  }
+  absl::StatusOr<RegularFile> file = RegularFile::Open(path);
+  if (!file.ok()) return file.status();
   if (is_key) {
-    absl::Status allowed = CheckKeyDescriptor(file.get(), facts.st_mode, path);
+    absl::Status allowed = CheckKeyMode(file->facts().st_mode, file->IsOnReadOnlyMount(), path);
     if (!allowed.ok()) return allowed;
   }
-  std::string text;
-  std::array<char, 16384> chunk;
-  while (text.size() <= kMaxPemBytes) {
-    const ssize_t got = read(file.get(), chunk.data(), chunk.size());
-    if (got == 0) return text;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return SystemError(path, errno);
-    text.append(chunk.data(), static_cast<size_t>(got));
+  absl::StatusOr<std::string> text = file->Read(kMaxPemBytes + 1);
+  if (text.ok() && text->size() > kMaxPemBytes) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": is longer than ", kMaxPemBytes, " bytes"));
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat(path, ": is longer than ", kMaxPemBytes, " bytes"));
+  return text;
 }
 
 BioPtr Reader(const std::string& text) {

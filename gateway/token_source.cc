@@ -1,13 +1,6 @@
 #include "gateway/token_source.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
 #include <chrono>
-#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -16,45 +9,9 @@ namespace semaphore::gateway {
 namespace {
 
 constexpr std::chrono::seconds kLookInterval{1};
-// File systems stamp a change with the time of their last tick, so two writes close together can
-// look like one.
-constexpr int64_t kSettleNanoseconds = 2'000'000'000;
-
-class FileDescriptor {
- public:
-  explicit FileDescriptor(int fd) : fd_(fd) {}
-  ~FileDescriptor() {
-    if (fd_ >= 0) close(fd_);
-  }
-  FileDescriptor(const FileDescriptor&) = delete;
-  FileDescriptor& operator=(const FileDescriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  const int fd_;
-};
-
-absl::Status SystemError(const std::string& path, int error) {
-  return absl::FailedPreconditionError(
-      absl::StrCat(path, ": cannot be read: ", std::generic_category().message(error)));
-}
-
-// One byte more than the bound tells "too long" from "just fits".
-absl::StatusOr<std::string> ReadBounded(int fd, const std::string& path) {
-  std::array<char, kMaxSecretBytes + 3> buffer;  // room for a line end after the longest secret
-  size_t size = 0;
-  while (size < buffer.size()) {
-    // No thread ever waits for the lock that may be held here: it is only tried.
-    const ssize_t got = read(fd, buffer.data() + size, buffer.size() - size);
-    if (got == 0) break;
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return SystemError(path, errno);
-    size += static_cast<size_t>(got);
-  }
-  std::string text(buffer.data(), size);
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r')) text.pop_back();
-  return text;
-}
+// Room for a line end after the longest secret, and a byte more to tell "too long" from "just
+// fits".
+constexpr size_t kMaxReadBytes = kMaxSecretBytes + 3;
 
 absl::Status ValidateSecret(std::string_view secret, const std::string& origin, bool allow_spaces) {
   if (secret.empty()) return absl::FailedPreconditionError(absl::StrCat(origin, ": is empty"));
@@ -129,24 +86,20 @@ absl::Status TokenSource::last_error() const {
 
 // With `known`, a file of that identity is not read: `text` is then UNAVAILABLE with the same
 // identity.
-TokenSource::FileRead TokenSource::Read(const std::string& path, const Identity* known,
+TokenSource::FileRead TokenSource::Read(const std::string& path, const RegularFile::Identity* known,
                                         bool allow_spaces) {
-  // O_NONBLOCK: opening a FIFO must not wait for its writer.
-  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  struct stat facts = {};
-  if (file.get() < 0 || fstat(file.get(), &facts) != 0) return {{}, SystemError(path, errno)};
-  if (!S_ISREG(facts.st_mode)) {
-    return {{}, absl::FailedPreconditionError(absl::StrCat(path, ": is not a regular file"))};
-  }
-  const Identity identity{facts.st_dev, facts.st_ino, facts.st_size,
-                          facts.st_mtim.tv_sec * 1'000'000'000 + facts.st_mtim.tv_nsec};
-  if (known != nullptr && identity == *known)
+  absl::StatusOr<RegularFile> file = RegularFile::Open(path);
+  if (!file.ok()) return {{}, file.status()};
+  const RegularFile::Identity identity = file->identity();
+  if (known != nullptr && identity == *known) {
     return {identity, absl::UnavailableError("unchanged")};
-  absl::StatusOr<std::string> text = ReadBounded(file.get(), path);
-  if (text.ok()) {
-    absl::Status valid = ValidateSecret(*text, path, allow_spaces);
-    if (!valid.ok()) text = std::move(valid);
   }
+  // No thread ever waits for the lock that may be held here: it is only tried.
+  absl::StatusOr<std::string> text = file->Read(kMaxReadBytes);
+  if (!text.ok()) return {identity, std::move(text)};
+  while (!text->empty() && (text->back() == '\n' || text->back() == '\r')) text->pop_back();
+  absl::Status valid = ValidateSecret(*text, path, allow_spaces);
+  if (!valid.ok()) text = std::move(valid);
   return {identity, std::move(text)};
 }
 
@@ -162,8 +115,7 @@ std::optional<absl::Status> TokenSource::Look() {
   FileRead read = Read(path_, settled_ ? &identity_ : nullptr, /*allow_spaces=*/false);
   if (absl::IsUnavailable(read.text.status())) return std::nullopt;
   identity_ = read.identity;
-  const int64_t age = absl::ToUnixNanos(clock_->WallNow()) - read.identity.modified_nanoseconds;
-  settled_ = age > kSettleNanoseconds;
+  settled_ = read.identity.HasSettled(clock_->WallNow());
   return Adopt(std::move(read.text));
 }
 

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "client/clock.h"
+#include "gateway/regular_file.h"
 
 namespace semaphore::gateway {
 
@@ -61,22 +62,15 @@ class TokenSource {
   absl::Status last_error() const;
 
  private:
-  // What tells one state of a file from another.
-  struct Identity {
-    uint64_t device = 0;
-    uint64_t inode = 0;
-    int64_t size = -1;
-    int64_t modified_nanoseconds = 0;
-    bool operator==(const Identity&) const = default;
-  };
   struct FileRead {
-    Identity identity;
+    RegularFile::Identity identity;
     absl::StatusOr<std::string> text = absl::UnknownError("not read");
   };
 
   TokenSource(std::string path, const client::Clock* clock, Listener listener);
   friend absl::StatusOr<std::string> ReadSecretFile(const std::string& path, bool allow_spaces);
-  static FileRead Read(const std::string& path, const Identity* known, bool allow_spaces);
+  static FileRead Read(const std::string& path, const RegularFile::Identity* known,
+                       bool allow_spaces);
   void Refresh();
   // What to tell the listener, if anything.
   std::optional<absl::Status> Look();
@@ -88,7 +82,7 @@ class TokenSource {
   std::atomic<int64_t> next_look_nanoseconds_{0};
 
   std::mutex refresh_mutex_;  // held while the file is looked at; guards the next two
-  Identity identity_;
+  RegularFile::Identity identity_;
   bool settled_ = false;  // false: the file was so young when read that a second write may have
                           // kept its identity
 

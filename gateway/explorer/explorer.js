@@ -86,7 +86,7 @@ function show() {
     return;
   }
   const parameters = operation.parameters.map(resolve);
-  const form = element('form', {noValidate: false});
+  const form = element('form');
   const shown = parameters.filter((p) => p.name !== 'x-semaphore-organization');
   for (const parameter of shown) {
     form.append(element('label', {},
@@ -132,7 +132,7 @@ function requestOf(operation, form) {
   if (byId('organization').value.trim()) headers['x-semaphore-organization'] = byId('organization').value.trim();
   const body = byId('body')?.value;
   if (body !== undefined) headers['content-type'] = 'application/json';
-  return {url: path + (query.size || [...query].length ? `?${query}` : ''), headers, body};
+  return {url: path + (`${query}` ? `?${query}` : ''), headers, body};
 }
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
