@@ -6,6 +6,7 @@ at a fixed rate, in turn without and with scrapes one after the other.
 usage: scrapes.py BUILD_DIRECTORY [ROUNDS]
 """
 
+import gzip
 import json
 import os
 import pathlib
@@ -32,7 +33,7 @@ OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
 
 
 def fill(ledger):
-    """2 000 label sets in each of four families: 58 000 lines."""
+    """1 999 label sets in each of two counters and two histograms, of 1 and of 15 series each: 64 000."""
     catalog = {family["name"]: family for family in json.loads(
         subprocess.run([os.environ["SEMAPHORE_GATEWAY"], "metrics-catalog"], check=True, capture_output=True).stdout)}
     now = int(time.time() * 1e6)
@@ -52,12 +53,17 @@ def fill(ledger):
 
 
 def scrape(gateway):
-    """Seconds, and lines that are no comment."""
-    request = urllib.request.Request(gateway.admin + "/metrics/ci", headers={"accept": OPEN_METRICS})
+    """The seconds until the page was there, compressed as Prometheus asks for it, and the page."""
+    request = urllib.request.Request(gateway.admin + "/metrics/ci",
+                                     headers={"accept": OPEN_METRICS, "accept-encoding": "gzip"})
     start = time.perf_counter()
     with OPENER.open(request, timeout=60) as reply:
         page = reply.read()
-    return time.perf_counter() - start, sum(not line.startswith(b"#") for line in page.splitlines())
+    return time.perf_counter() - start, page
+
+
+def series(page):
+    return sum(not line.startswith(b"#") for line in gzip.decompress(page).splitlines())
 
 
 def p99(url, log):
@@ -111,7 +117,7 @@ def main():
         log = folder / "h2load.log"
         processes.wait_until(lambda: 'semaphoreci_up{organization="acme"} 1' in gateway.get("/metrics/ci")[1], "collection")
 
-        lines = scrape(gateway)[1]
+        lines = series(scrape(gateway)[1])
         well = median_scrape(gateway)
         p99(url, log)
         pairs = [calls_beside_scrapes(gateway, url, log) for _ in range(ROUNDS)]

@@ -363,7 +363,7 @@ TEST_F(CollectorTest, ADayOfTenBusyProjectsCostsWhatTheEstimateSays) {
     semaphore_.projects.push_back({absl::StrCat("id", i), absl::StrCat("name", i)});
     organization_.projects.push_back(absl::StrCat("name", i));
   }
-  // The day before, then four hours of which three are measured.
+  // The day before, an hour to begin in, and the day that is measured.
   const auto run = [this](int index, absl::Time created) {
     const std::string project = absl::StrCat("id", index % 10);
     semaphore_.pipelines.push_back(
@@ -376,11 +376,11 @@ TEST_F(CollectorTest, ADayOfTenBusyProjectsCostsWhatTheEstimateSays) {
   }
   StartCollector();
   const absl::Time start = semaphore_.Now();
-  for (absl::Time at = start; at < start + absl::Hours(4); at += apart) run(index++, at);
+  for (absl::Time at = start; at < start + absl::Hours(25); at += apart) run(index++, at);
   RunFor(absl::Hours(1));
   semaphore_.requests.clear();
-  RunFor(absl::Hours(3));
-  const double measured = static_cast<double>(semaphore_.requests.size()) * 8;
+  RunFor(absl::Hours(24));
+  const auto measured = static_cast<double>(semaphore_.requests.size());
 
   MetricsConfig metrics;
   CollectionAssumptions assumptions;
@@ -393,9 +393,9 @@ TEST_F(CollectorTest, ADayOfTenBusyProjectsCostsWhatTheEstimateSays) {
   EXPECT_NEAR(measured, estimated, estimated * 0.1) << "measured " << measured;
   EXPECT_LT(measured, 60'000);
   RunFor(absl::Minutes(30));
-  // All of the four hours, and what the day before left running.
-  EXPECT_GE(ledger_.counted.size(), 1667u);
-  EXPECT_LE(ledger_.counted.size(), 1667u + 200u);
+  // All of the 25 hours, and what the day before left running.
+  EXPECT_GE(ledger_.counted.size(), 10'417u);
+  EXPECT_LE(ledger_.counted.size(), 10'417u + 200u);
 }
 
 }  // namespace
