@@ -404,7 +404,7 @@ void Engine::Audit(const IncomingCall& call, const Prepared& prepared, const Cal
 }
 
 void Engine::Drain(absl::Duration grace) {
-  draining_ = true;
+  BeginDrain();
   std::unique_lock lock(idle_mutex_);
   idle_.wait_for(lock, absl::ToChronoNanoseconds(grace), [this] { return in_flight_ == 0; });
 }

@@ -134,7 +134,8 @@ class Engine {
   void Start(IncomingCall call, Prepared prepared, std::shared_ptr<OngoingCall> ongoing, Done done);
 
   // From now on every new call is refused with GATEWAY_DRAINING.
-  // Blocks until no call is in hand, or for `grace`.
+  void BeginDrain() { draining_ = true; }
+  // The same, and blocks until no call is in hand, or for `grace`.
   void Drain(absl::Duration grace);
 
   int64_t calls_in_flight() const { return in_flight_; }

@@ -527,6 +527,8 @@ std::vector<std::string> Gateway::Parts::Notes() {
 
 void Gateway::Parts::Stop(absl::Duration grace) {
   std::call_once(stopped, [this, grace] {
+    // First, so that nobody who saw it not ready is still served.
+    if (engine != nullptr) engine->BeginDrain();
     draining = true;
     if (collection != nullptr) collection->BeginStop();
     if (server != nullptr) {
