@@ -99,6 +99,11 @@ std::vector<CollectionCost::Requests> RequestsOf(const MetricsConfig& metrics, d
   return out;
 }
 
+// "1 project", "2 projects".
+std::string Counted(double count, std::string_view what) {
+  return absl::StrFormat("%g %s%s", count, what, count == 1 ? "" : "s");
+}
+
 }  // namespace
 
 double CollectionCost::RequestsPerDay() const {
@@ -141,12 +146,15 @@ CollectionAssumptions AssumptionsOf(const Config& config) {
 std::string DescribeCost(const CollectionCost& cost, double requests_per_second,
                          const CollectionAssumptions& a) {
   std::string out = absl::StrFormat(
-      "Assumed: %g projects in %g organizations; in each %g pipelines a day from %g files on %g "
-      "listed refs,\n%g blocks and %g jobs in a pipeline, %g%% of them promotable, %g deployment "
-      "targets, %g deployments a day;\n%g agents.\n\nPolled every %gs.\n\n",
-      a.projects, a.organizations, a.pipelines_per_day, a.files, a.refs, a.blocks_per_pipeline,
-      a.jobs_per_pipeline, 100 * a.promoting_share, a.targets, a.deployments_per_day, a.agents,
-      cost.interval_seconds);
+      "Assumed: %s in %s; in each project %s a day from %s on %s,\n%s and %s in a pipeline, %g%% "
+      "of "
+      "the pipelines promotable, %s, %s a day;\n%s.\n\nPolled every %gs.\n\n",
+      Counted(a.projects, "project"), Counted(a.organizations, "organization"),
+      Counted(a.pipelines_per_day, "pipeline"), Counted(a.files, "file"),
+      Counted(a.refs, "listed ref"), Counted(a.blocks_per_pipeline, "block"),
+      Counted(a.jobs_per_pipeline, "job"), 100 * a.promoting_share,
+      Counted(a.targets, "deployment target"), Counted(a.deployments_per_day, "deployment"),
+      Counted(a.agents, "agent"), cost.interval_seconds);
   absl::StrAppendFormat(&out, "%-52s %12s %12s\n", "requests to Semaphore for", "per hour",
                         "per day");
   for (const CollectionCost::Requests& part : cost.requests) {

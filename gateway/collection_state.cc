@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include "gateway/metrics.h"
+#include "gateway/label_value.h"
 
 namespace semaphore::gateway {
 namespace {

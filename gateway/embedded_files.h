@@ -11,6 +11,7 @@ extern const std::string_view kCommentedProtos;  // a FileDescriptorSet with the
 extern const std::string_view kExplorerHtml;
 extern const std::string_view kExplorerCss;
 extern const std::string_view kExplorerJs;
+extern const std::string_view kStatusPageHtml;
 
 }  // namespace semaphore::gateway
 

@@ -22,7 +22,7 @@
 #include "absl/strings/str_split.h"
 #include "client/string_view.h"
 #include "gateway/ci_catalog.h"
-#include "gateway/metrics.h"
+#include "gateway/label_value.h"
 #include "gateway/sqlite.h"
 
 namespace semaphore::gateway {

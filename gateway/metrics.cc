@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "gateway/process_metrics.h"
+#include "gateway/scrape_time_metrics.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -61,19 +62,6 @@ std::string StatusText(int http_status) {
   return http_status >= 100 && http_status <= 599 ? std::to_string(http_status) : "other";
 }
 
-MetricFamily Declare(const char* name, const char* help, MetricType type) {
-  return {name, help, type, {}};
-}
-
-void AddSample(MetricFamily* family, std::vector<prometheus::ClientMetric::Label> labels,
-               double value) {
-  prometheus::ClientMetric metric;
-  metric.label = std::move(labels);
-  metric.counter.value = value;
-  metric.gauge.value = value;
-  family->metric.push_back(std::move(metric));
-}
-
 }  // namespace
 
 struct Metrics::Families {
@@ -82,12 +70,8 @@ struct Metrics::Families {
   void AddMethod(const Method& method);
   void AddOrganization(const Options& options, const std::string& organization);
   Counter& Replies(size_t organization, size_t route, int http_status);
-  std::vector<MetricFamily> CollectUpstream() const;
-  std::vector<MetricFamily> CollectTls() const;
-  std::vector<MetricFamily> CollectCallers() const;
-  std::vector<MetricFamily> CollectRest() const;
+  std::vector<MetricFamily> CollectSources() const;
   std::vector<MetricFamily> Collect() const;
-  std::vector<MetricFamily> CollectCollector() const;
 
   struct MethodChildren {
     Counter* started = nullptr;
@@ -308,227 +292,21 @@ Counter& Metrics::Families::Replies(size_t organization, size_t route, int http_
                        {"code", StatusText(http_status)}});
 }
 
-std::vector<MetricFamily> Metrics::Families::CollectUpstream() const {
-  std::vector<MetricFamily> out = {
-      Declare("semaphoreci_gateway_upstream_requests_in_flight",
-              "Requests to the Semaphore API that are under way.", MetricType::Gauge),
-      Declare("semaphoreci_gateway_upstream_connections",
-              "Connections to the Semaphore API, by state.", MetricType::Gauge),
-      Declare("semaphoreci_gateway_upstream_tls_handshakes_total",
-              "TLS handshakes completed with the Semaphore API, by whether a session was resumed.",
-              MetricType::Counter),
-      Declare("semaphoreci_gateway_upstream_budget_tokens",
-              "Requests that the budget for the Semaphore API would let through at once.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_upstream_budget_rejections_total",
-              "Requests refused because the budget for the Semaphore API was spent, by class of "
-              "caller.",
-              MetricType::Counter),
-      Declare("semaphoreci_gateway_upstream_budget_capacity",
-              "The most requests that the budget for the Semaphore API lets through at once.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_upstream_budget_rate",
-              "Requests per second to the Semaphore API in force: the configured rate, less while "
-              "it throttles, 0 while it asked for a pause.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_upstream_budget_waiting",
-              "Requests to the Semaphore API that wait for their turn, by class of caller.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_upstream_throttled_total",
-              "Replies in which the Semaphore API asked for fewer requests (429, 503).",
-              MetricType::Counter),
-      Declare("semaphoreci_gateway_upstream_circuit_state",
-              "1 for the state of the circuit breaker before the Semaphore API, 0 for the others.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_upstream_circuit_rejections_total",
-              "Requests not made because the circuit breaker was open.", MetricType::Counter),
-      Declare("semaphoreci_gateway_upstream_circuit_openings_total",
-              "Times that the circuit breaker opened.", MetricType::Counter),
-      Declare("semaphoreci_gateway_upstream_retry_budget_tokens",
-              "Retries that the retry budget would allow at once.", MetricType::Gauge),
-      Declare("semaphoreci_gateway_upstream_retry_budget_refusals_total",
-              "Retries not made because the retry budget was spent.", MetricType::Counter),
-      Declare("semaphoreci_gateway_log_lines_dropped_total",
-              "Log lines lost because standard error did not take them fast enough.",
-              MetricType::Counter),
-      Declare("semaphoreci_gateway_cache_entries", "Replies in the cache.", MetricType::Gauge),
-      Declare("semaphoreci_gateway_cache_bytes",
-              "Memory of the cache: keys, replies and overhead, in bytes.", MetricType::Gauge),
-      Declare("semaphoreci_gateway_cache_evictions_total",
-              "Replies not kept (any longer), by reason.", MetricType::Counter),
-      Declare("semaphoreci_gateway_cache_abandoned_fetches_total",
-              "Fetches given up because nobody waited for them any more.", MetricType::Counter),
-      Declare("semaphoreci_gateway_cache_refreshes_total",
-              "Fetches made in the background for replies that were served stale.",
-              MetricType::Counter)};
+std::vector<MetricFamily> Metrics::Families::CollectSources() const {
+  ScrapeTimeMetrics out;
   const std::lock_guard lock(sources_mutex);
   for (const OrganizationChildren& organization : organizations) {
     if (!organization.source) continue;
-    const UpstreamState state = organization.source();
-    const auto count = [](auto value) { return static_cast<double>(value); };
-    const prometheus::ClientMetric::Label of{"organization", organization.name};
-    AddSample(&out[0], {of}, count(state.requests_in_flight));
-    AddSample(&out[1], {of, {"state", "idle"}}, count(state.connections_idle));
-    AddSample(&out[1], {of, {"state", "active"}}, count(state.connections_active));
-    AddSample(&out[1], {of, {"state", "dialing"}}, count(state.connections_dialing));
-    AddSample(&out[2], {of, {"resumed", "false"}}, count(state.full_handshakes));
-    AddSample(&out[2], {of, {"resumed", "true"}}, count(state.resumed_handshakes));
-    AddSample(&out[3], {of}, state.budget_tokens);
-    AddSample(&out[5], {of}, state.budget_capacity);
-    AddSample(&out[6], {of}, state.budget_rate);
-    for (size_t i = 0; i < priorities.size(); ++i) {
-      const prometheus::ClientMetric::Label priority{"class", priorities[i]};
-      const auto at = [i](const std::vector<uint64_t>& counts) {
-        return i < counts.size() ? static_cast<double>(counts[i]) : 0;
-      };
-      AddSample(&out[4], {of, priority}, at(state.budget_rejections));
-      AddSample(&out[7], {of, priority}, at(state.budget_waiting));
-    }
-    AddSample(&out[8], {of}, count(state.throttled));
-    for (size_t i = 0; i < circuit_states.size(); ++i) {
-      AddSample(&out[9], {of, {"state", circuit_states[i]}}, state.circuit_state == i ? 1 : 0);
-    }
-    AddSample(&out[10], {of}, count(state.circuit_rejections));
-    AddSample(&out[11], {of}, count(state.circuit_openings));
-    AddSample(&out[12], {of}, state.retries_available);
-    AddSample(&out[13], {of}, count(state.retries_refused));
+    out.AddUpstream(organization.name, organization.source(), {priorities, circuit_states});
   }
-  if (cache) {
-    const CacheState state = cache();
-    const auto count = [](uint64_t value) { return static_cast<double>(value); };
-    AddSample(&out[15], {}, count(state.entries));
-    AddSample(&out[16], {}, count(state.bytes));
-    AddSample(&out[17], {{"reason", "room"}}, count(state.evictions));
-    AddSample(&out[17], {{"reason", "too_large"}}, count(state.too_large));
-    AddSample(&out[18], {}, count(state.abandoned));
-    AddSample(&out[19], {}, count(state.refreshes));
-  }
-  if (log_drops) AddSample(&out[14], {}, static_cast<double>(log_drops()));
-  std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
-  return out;
-}
-
-std::vector<MetricFamily> Metrics::Families::CollectTls() const {
-  const std::lock_guard lock(sources_mutex);
-  if (!tls) return {};
-  const TlsState state = tls();
-  std::vector<MetricFamily> out = {
-      Declare("semaphoreci_gateway_tls_certificate_expiry_timestamp_seconds",
-              "When the certificate that callers are shown expires, in Unix time.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_tls_reloads_total",
-              "Changed sets of the files of TLS towards callers, by whether they were taken.",
-              MetricType::Counter)};
-  AddSample(&out[0], {}, static_cast<double>(state.certificate_expiry_seconds));
-  AddSample(&out[1], {{"result", "success"}}, static_cast<double>(state.reloads));
-  AddSample(&out[1], {{"result", "failure"}}, static_cast<double>(state.refusals));
-  return out;
-}
-
-std::vector<MetricFamily> Metrics::Families::CollectRest() const {
-  const std::lock_guard lock(sources_mutex);
-  if (!rest) return {};
-  std::vector<MetricFamily> out = {
-      Declare("semaphoreci_gateway_rest_connections", "Open connections of the REST listener.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_rest_requests_total",
-              "HTTP requests that the REST listener read, whatever they asked for.",
-              MetricType::Counter),
-      Declare("semaphoreci_gateway_rest_connections_refused_total",
-              "Connections closed at once because there were too many.", MetricType::Counter),
-      Declare("semaphoreci_gateway_rest_requests_refused_total",
-              "Requests that were no HTTP, too large or too slow.", MetricType::Counter)};
-  const RestState state = rest();
-  AddSample(&out[0], {}, static_cast<double>(state.connections));
-  AddSample(&out[1], {}, static_cast<double>(state.requests));
-  AddSample(&out[2], {}, static_cast<double>(state.refused_connections));
-  AddSample(&out[3], {}, static_cast<double>(state.refused_requests));
-  return out;
-}
-
-std::vector<MetricFamily> Metrics::Families::CollectCallers() const {
-  std::vector<MetricFamily> out = {
-      Declare("semaphoreci_gateway_callers", "Callers in force of the callers file.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_callers_file_usable",
-              "1 while the callers file can be used; 0: an earlier state of it is in force.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_audit_lines_total", "Audit lines written.", MetricType::Counter),
-      Declare("semaphoreci_gateway_audit_lines_waiting",
-              "Audit lines of changes in hand, or not yet taken by standard error.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_audit_refusals_total",
-              "Changes refused because their audit line had no room.", MetricType::Counter),
-      Declare("semaphoreci_gateway_audit_write_failures_total",
-              "Attempts to write an audit line that standard error refused; each is repeated.",
-              MetricType::Counter)};
-  const std::lock_guard lock(sources_mutex);
-  if (callers_file) {
-    const CallersState state = callers_file();
-    AddSample(&out[0], {}, static_cast<double>(state.callers));
-    AddSample(&out[1], {}, state.file_usable ? 1 : 0);
-  }
-  if (audit) {
-    const AuditState state = audit();
-    AddSample(&out[2], {}, static_cast<double>(state.written));
-    AddSample(&out[3], {}, static_cast<double>(state.waiting));
-    AddSample(&out[4], {}, static_cast<double>(state.refused));
-    AddSample(&out[5], {}, static_cast<double>(state.failed));
-  }
-  std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
-  return out;
-}
-
-// Nothing while CI facts are not collected.
-std::vector<MetricFamily> Metrics::Families::CollectCollector() const {
-  const std::lock_guard lock(sources_mutex);
-  if (!collector) return {};
-  std::vector<MetricFamily> out = {
-      Declare("semaphoreci_gateway_collector_polls_total",
-              "Polls of projects, agents and lists of projects, by result (ok, failed).",
-              MetricType::Counter),
-      Declare("semaphoreci_gateway_collector_pipelines_counted_total",
-              "Finished pipelines that were new to the ledger.", MetricType::Counter),
-      Declare("semaphoreci_gateway_collector_duplicates_total",
-              "Finished pipelines that the ledger refused because it had them.",
-              MetricType::Counter),
-      Declare("semaphoreci_gateway_collector_last_success_timestamp_seconds",
-              "When a project was last collected without failure, in seconds since 1970.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_collector_interval_seconds",
-              "Time between two polls of a project that is in force, in seconds.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_collector_watermark_timestamp_seconds",
-              "Up to when finished pipelines are counted, by Semaphore's clock, in seconds since "
-              "1970.",
-              MetricType::Gauge),
-      Declare("semaphoreci_gateway_ci_series", "Series of CI facts, by family.", MetricType::Gauge),
-      Declare("semaphoreci_gateway_ci_series_overflow_total",
-              "Increments that were folded or left out because their family was full.",
-              MetricType::Counter),
-      Declare("semaphoreci_gateway_ci_series_expired_total",
-              "Series of CI facts dropped because nothing happened to them for long.",
-              MetricType::Counter)};
-  const CollectorState state = collector();
-  for (const CollectorState::Organization& organization : state.organizations) {
-    const prometheus::ClientMetric::Label of{"organization", CleanLabelValue(organization.name)};
-    AddSample(&out[0], {of, {"result", "ok"}}, static_cast<double>(organization.polls_ok));
-    AddSample(&out[0], {of, {"result", "failed"}}, static_cast<double>(organization.polls_failed));
-    AddSample(&out[1], {of}, static_cast<double>(organization.counted));
-    AddSample(&out[2], {of}, static_cast<double>(organization.duplicates));
-    AddSample(&out[3], {of}, organization.last_success_seconds);
-    AddSample(&out[4], {of}, organization.interval_seconds);
-    for (const auto& [project, seconds] : organization.watermarks) {
-      AddSample(&out[5], {of, {"project", CleanLabelValue(project)}}, seconds);
-    }
-  }
-  for (const auto& [family, count] : state.series) {
-    AddSample(&out[6], {{"family", family}}, static_cast<double>(count));
-  }
-  AddSample(&out[7], {}, static_cast<double>(state.overflow));
-  AddSample(&out[8], {}, static_cast<double>(state.expired));
-  std::erase_if(out, [](const MetricFamily& family) { return family.metric.empty(); });
-  return out;
+  if (log_drops) out.AddLogDrops(log_drops());
+  if (cache) out.AddCache(cache());
+  if (tls) out.AddTls(tls());
+  if (callers_file) out.AddCallers(callers_file());
+  if (audit) out.AddAudit(audit());
+  if (rest) out.AddRest(rest());
+  if (collector) out.AddCollector(collector());
+  return out.Take();
 }
 
 Metrics::Metrics(const Options& options) : families_(std::make_unique<Families>(options)) {}
@@ -670,11 +448,7 @@ void Metrics::CiSeriesDropped(uint64_t count) {
 
 std::vector<MetricFamily> Metrics::Families::Collect() const {
   std::vector<MetricFamily> page = registry.Collect();
-  for (MetricFamily& family : CollectUpstream()) page.push_back(std::move(family));
-  for (MetricFamily& family : CollectTls()) page.push_back(std::move(family));
-  for (MetricFamily& family : CollectCallers()) page.push_back(std::move(family));
-  for (MetricFamily& family : CollectRest()) page.push_back(std::move(family));
-  for (MetricFamily& family : CollectCollector()) page.push_back(std::move(family));
+  for (MetricFamily& family : CollectSources()) page.push_back(std::move(family));
   for (MetricFamily& family : CollectProcessMetrics("/proc")) page.push_back(std::move(family));
   return page;
 }

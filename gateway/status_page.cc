@@ -1,12 +1,13 @@
 #include "gateway/status_page.h"
 
 #include <algorithm>
+#include <charconv>
 #include <functional>
 #include <numeric>
 
 #include "absl/strings/str_cat.h"
+#include "gateway/embedded_files.h"
 #include "gateway/json_text.h"
-#include "gateway/status_page_html.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -64,6 +65,12 @@ double SumOf(const CiSnapshot& ci, std::string_view name, size_t index = 0,
   return sum;
 }
 
+// Every digit, or the difference of two large totals would be lost. Samples are finite.
+void AppendNumber(std::string* out, double value) {
+  std::array<char, 32> text;
+  out->append(text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr);
+}
+
 }  // namespace
 
 std::string_view StatusPage::Html() { return kStatusPageHtml; }
@@ -89,7 +96,8 @@ void StatusPage::Sample(absl::Time now, const std::vector<MetricFamily>& own,
   row[8] = SumOf(own, "semaphoreci_gateway_upstream_budget_waiting");
   row[9] = SumOf(own, "semaphoreci_gateway_upstream_circuit_state",
                  [](const ClientMetric& metric) { return !Is(metric, "state", "closed"); });
-  collector_ = ci != nullptr;
+  // What the ledger had before is no news; what was collected once is, whatever fails later.
+  collector_ = ci != nullptr && (collector_ || SumOf(*ci, "semaphoreci_up") > 0);
   failing_.clear();
   if (ci != nullptr) {
     row[10] = SumOf(*ci, "semaphoreci_pipeline_runs_total");
@@ -120,9 +128,7 @@ std::string StatusPage::Json() const {
     out += i > 0 ? ",[" : "[";
     for (size_t j = 0; j < kFields; ++j) {
       if (j > 0) out += ',';
-      // The time needs every digit.
-      absl::StrAppend(&out, j == 0 ? absl::StrCat(static_cast<int64_t>(rows_[i][j]))
-                                   : absl::StrCat(rows_[i][j]));
+      AppendNumber(&out, rows_[i][j]);
     }
     out += ']';
   }

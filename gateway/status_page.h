@@ -29,10 +29,11 @@ class StatusPage {
   // For its Content-Security-Policy header.
   static std::string_view Policy();
 
-  // `ci` is null where no CI facts are collected or none are there yet.
+  // `ci` is null where no CI facts are collected.
   void Sample(absl::Time now, const std::vector<prometheus::MetricFamily>& own,
               const CiSnapshot* ci);
 
+  // "collector" is whether CI facts were collected at least once.
   // {"collector": bool, "fields": [names], "samples": [[numbers], …], "failing": [{organization,
   // project, pipeline, ref}, …]}, oldest sample first. Counters are running totals.
   std::string Json() const;

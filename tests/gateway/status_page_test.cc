@@ -37,7 +37,8 @@ TEST(StatusPage, WithoutSamplesIsStillJson) {
 
 TEST(StatusPage, AddsUpWhatTheCollectorFound) {
   CiSnapshot ci;
-  ci.families = {{"semaphoreci_pipeline_runs_total",
+  ci.families = {{"semaphoreci_up", {Series({"acme"}, 1)}},
+                 {"semaphoreci_pipeline_runs_total",
                   {Series({"acme", "web", "a.yml", "main", "branch", "passed"}, 3),
                    Series({"acme", "web", "a.yml", "main", "branch", "failed"}, 1)}},
                  {"semaphoreci_pipelines_active", {Series({"acme", "web", "a.yml", "running"}, 2)}},
@@ -55,6 +56,30 @@ TEST(StatusPage, AddsUpWhatTheCollectorFound) {
   EXPECT_EQ(Field(status, "active", 0), 2);
   ASSERT_EQ(status.at("failing").as_array().size(), 1u);
   EXPECT_EQ(status.at("failing").as_array()[0].at("pipeline").as_string(), "<b>\"\n\xEF\xBF\xBD");
+}
+
+TEST(StatusPage, SaysThatNothingWasCollectedUntilSomethingWas) {
+  CiSnapshot ci;
+  ci.families = {{"semaphoreci_pipeline_runs_total",
+                  {Series({"acme", "web", "a.yml", "main", "branch", "passed"}, 3)}},
+                 {"semaphoreci_up", {Series({"acme"}, 0)}}};
+  StatusPage page;
+  page.Sample(absl::FromUnixSeconds(1), {}, &ci);
+  EXPECT_FALSE(json::parse(page.Json()).at("collector").as_bool());
+  ci.families[1].series[0].value = 1;
+  page.Sample(absl::FromUnixSeconds(2), {}, &ci);
+  ci.families[1].series[0].value = 0;  // an outage later
+  page.Sample(absl::FromUnixSeconds(3), {}, &ci);
+  EXPECT_TRUE(json::parse(page.Json()).at("collector").as_bool());
+}
+
+TEST(StatusPage, LosesNoDigitOfALargeTotal) {
+  CiSnapshot ci;
+  ci.families = {{"semaphoreci_pipeline_runs_total",
+                  {Series({"acme", "web", "a.yml", "main", "branch", "passed"}, 123'456'789)}}};
+  StatusPage page;
+  page.Sample(absl::FromUnixSeconds(1'700'000'000), {}, &ci);
+  EXPECT_EQ(Field(json::parse(page.Json()), "runs", 0), 123'456'789);
 }
 
 TEST(StatusPage, KeepsSixHoursAndNoMore) {
