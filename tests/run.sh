@@ -19,7 +19,7 @@ USAGE
 
 # ThreadSanitizer covers everything below the gRPC surface: Debian's gRPC is not instrumented, which
 # looks like races.
-TSAN_TARGETS=(client_tests simulator_tests)
+TSAN_TARGETS=(client_tests counting_tests simulator_tests)
 
 main() {
   local presets=(release asan)

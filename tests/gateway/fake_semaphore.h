@@ -1,12 +1,14 @@
 // Semaphore's API as far as the collector asks for it, behind HttpClient: projects whose pipelines
 // live and finish by a clock of their own, which may be wrong by minutes. Lists behave as
-// upstream's do: newest first by creation, numbered pages, filters by unix seconds.
+// upstream's do: newest first by creation, numbered pages, filters by unix seconds. It may be asked
+// from several threads; who changes what it holds meanwhile takes `mutex`.
 #ifndef SEMAPHORE_TESTS_GATEWAY_FAKE_SEMAPHORE_H_
 #define SEMAPHORE_TESTS_GATEWAY_FAKE_SEMAPHORE_H_
 
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -61,6 +63,7 @@ class FakeSemaphore final : public client::HttpClient {
   // Answers in place of everything else when it says something; runs before each request.
   std::function<std::optional<client::HttpResult>(const std::string& target)> intercept;
   std::vector<std::string> requests;
+  std::mutex mutex;
 
   size_t RequestsTo(std::string_view prefix) const {
     return static_cast<size_t>(std::count_if(
@@ -97,6 +100,7 @@ class FakeSemaphore final : public client::HttpClient {
       }
     }
     const std::string target = request.target.substr(sizeof("/api/v1alpha/") - 1);
+    const std::lock_guard lock(mutex);
     requests.push_back(target);
     if (intercept) {
       std::optional<client::HttpResult> other = intercept(target);

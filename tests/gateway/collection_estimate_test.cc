@@ -1,0 +1,71 @@
+// What collecting costs, by the estimate and in fact.
+#include "gateway/collection_estimate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "tests/gateway/collector_fixture.h"
+
+namespace semaphore::gateway {
+namespace {
+
+using testing::HasSubstr;
+
+class CollectionEstimateTest : public CollectorFixture {};
+
+TEST_F(CollectionEstimateTest, ADayOfTenBusyProjectsCostsWhatItSays) {
+  semaphore_.projects.clear();
+  organization_.projects.clear();
+  for (int i = 0; i < 10; ++i) {
+    semaphore_.projects.push_back({absl::StrCat("id", i), absl::StrCat("name", i)});
+    organization_.projects.push_back(absl::StrCat("name", i));
+  }
+  // The day before, an hour to begin in, and the day that is measured.
+  const auto run = [this](int index, absl::Time created) {
+    const std::string project = absl::StrCat("id", index % 10);
+    semaphore_.pipelines.push_back(
+        {absl::StrCat("p", index), project, created, created + absl::Minutes(Random() * 20)});
+  };
+  const absl::Duration apart = absl::Seconds(8.64);
+  int index = 0;
+  for (absl::Time at = semaphore_.Now() - absl::Hours(24); at < semaphore_.Now(); at += apart) {
+    run(index++, at);
+  }
+  StartCollector();
+  const absl::Time start = semaphore_.Now();
+  for (absl::Time at = start; at < start + absl::Hours(25); at += apart) run(index++, at);
+  RunFor(absl::Hours(1));
+  semaphore_.requests.clear();
+  RunFor(absl::Hours(24));
+  const auto measured = static_cast<double>(semaphore_.requests.size());
+
+  MetricsConfig metrics;
+  CollectionAssumptions assumptions;
+  assumptions.projects = 10;
+  assumptions.pipelines_per_day = 1000;
+  assumptions.promoting_share = 0;
+  assumptions.deployments_per_day = 0;
+  const double estimated = EstimateCollection(metrics, 10, assumptions).RequestsPerDay();
+  RecordProperty("requests_per_day", static_cast<int>(measured));
+  EXPECT_NEAR(measured, estimated, estimated * 0.1) << "measured " << measured;
+  EXPECT_LT(measured, 60'000);
+  RunFor(absl::Minutes(30));
+  // All of the 25 hours, and what the day before left running.
+  EXPECT_GE(ledger_.counted.size(), 10'417u);
+  EXPECT_LE(ledger_.counted.size(), 10'417u + 200u);
+}
+
+TEST_F(CollectionEstimateTest, CountsInWordsThatFit) {
+  CollectionAssumptions assumptions;
+  assumptions.projects = 10;
+  assumptions.organizations = 1;
+  const std::string text =
+      DescribeCost(EstimateCollection(MetricsConfig(), 10, assumptions), 10, assumptions);
+  EXPECT_THAT(text, HasSubstr("10 projects in 1 organization;"));
+}
+
+}  // namespace
+}  // namespace semaphore::gateway
