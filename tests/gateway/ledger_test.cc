@@ -564,13 +564,14 @@ class Oracle {
 
   Page Totals() const {
     Oracle all = *this;
-    std::optional<double> red_since;
+    constexpr double kGreen = -1;
+    double red_since = kGreen;
     for (const auto& [done, passed] : main_) {
-      if (!passed && !red_since.has_value()) red_since = done;
-      if (!passed || !red_since.has_value()) continue;
+      if (!passed && red_since == kGreen) red_since = done;
+      if (!passed || red_since == kGreen) continue;
       all.Count("semaphoreci_pipeline_recovery_duration_seconds", {kFile, "main"},
-                done - *red_since);
-      red_since.reset();
+                done - red_since);
+      red_since = kGreen;
     }
     for (const auto& [commit, results] : results_of_commit_) {
       if (results.size() < 2) continue;
