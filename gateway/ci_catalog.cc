@@ -158,8 +158,8 @@ void AddStates(std::vector<CiFamilySpec>& out) {
                       "since 1970; absent when none is.",
                       {"project", "state"}, CiLevel::kProject));
   out.push_back(State("semaphoreci_pipeline_last_result",
-                      "1 for the result of the last finished pipeline on a listed ref, 0 for the "
-                      "other results.",
+                      "1 for the result of the last pipeline on a listed ref that passed or failed "
+                      "(of any, while none has), 0 for the other results.",
                       {"project", "pipeline", "ref", "result"}));
   out.push_back(State("semaphoreci_pipeline_last_run_timestamp_seconds",
                       "When the last finished pipeline on a listed ref ended, in seconds since "
@@ -186,8 +186,9 @@ void AddStates(std::vector<CiFamilySpec>& out) {
   out.push_back(State("semaphoreci_project_info", "Always 1; the labels name a collected project.",
                       {"project", "project_id"}, CiLevel::kProject));
   out.push_back(State("semaphoreci_up",
-                      "1 when the last collection from the organization succeeded, else 0.", {},
-                      CiLevel::kProject));
+                      "1 while the organization can be collected, 0 when nothing succeeded for a "
+                      "poll interval.",
+                      {}, CiLevel::kProject));
 }
 
 std::vector<CiFamilySpec> Build() {
@@ -216,6 +217,10 @@ const CiFamilySpec* FindCiFamily(std::string_view name) {
   const auto found = std::find_if(all.begin(), all.end(),
                                   [name](const CiFamilySpec& spec) { return spec.name == name; });
   return found == all.end() ? nullptr : &*found;
+}
+
+size_t SeriesCap(const CiFamilySpec& spec, size_t max_series) {
+  return spec.max_series * max_series / kDefaultMaxSeries;
 }
 
 std::string_view ToWord(CiType type) {

@@ -20,6 +20,9 @@ enum class CiLevel { kProject, kPipeline, kBlock, kJob };
 // The value to which refs that are not listed, and whatever is over a family's cap, are folded.
 inline constexpr std::string_view kOtherLabel = "other";
 
+// Of a family, where the configuration says nothing.
+inline constexpr size_t kDefaultMaxSeries = 2000;
+
 struct CiFamilySpec {
   std::string_view name;  // a counter's ends in _total, a name with a unit in _unit
   CiType type = CiType::kCounter;
@@ -27,7 +30,7 @@ struct CiFamilySpec {
   std::string_view help;  // one line
   std::vector<std::string_view> labels;
   std::vector<double> buckets;  // upper bounds, rising, without +Inf
-  size_t max_series = 2000;
+  size_t max_series = kDefaultMaxSeries;
   // A series that nothing happened to for so long is no longer exported.
   absl::Duration expiry = absl::InfiniteDuration();
   CiLevel level = CiLevel::kPipeline;
@@ -39,6 +42,10 @@ const std::vector<CiFamilySpec>& CiCatalog();
 
 // Null for a name that is not in the catalogue.
 const CiFamilySpec* FindCiFamily(std::string_view name);
+
+// How many series of the family there may be when `max_series` is configured: those that have room
+// for more by default have it in the same proportion.
+size_t SeriesCap(const CiFamilySpec& spec, size_t max_series);
 
 std::string_view ToWord(CiType type);    // "counter"
 std::string_view ToWord(CiLevel level);  // "pipeline", as in the configuration

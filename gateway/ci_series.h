@@ -3,6 +3,7 @@
 #ifndef SEMAPHORE_GATEWAY_CI_SERIES_H_
 #define SEMAPHORE_GATEWAY_CI_SERIES_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "gateway/ci_catalog.h"
 
 namespace semaphore::gateway {
 
@@ -40,6 +42,8 @@ struct CiSnapshot {
   std::vector<CiFamily> families;
   absl::Time collected;
   uint64_t generation = 0;  // of the events; a later one may show values that this holds back
+  size_t max_series = kDefaultMaxSeries;  // of a family; see SeriesCap
+  uint64_t left_out = 0;                  // series that had no room here
 };
 
 }  // namespace semaphore::gateway

@@ -62,12 +62,18 @@ double ValuesOf(std::string_view family, std::string_view label, const Collectio
   return 5;  // result, state
 }
 
-CollectionCost::Series SeriesOf(const CiFamilySpec& spec, const CollectionAssumptions& a) {
-  double series = spec.name == "semaphoreci_up" ? a.organizations : 1;
+CollectionCost::Series SeriesOf(const CiFamilySpec& spec, const CollectionAssumptions& a,
+                                size_t max_series) {
+  // Each organization has agents of its own; the projects are those of all together.
+  const bool by_project =
+      std::find(spec.labels.begin(), spec.labels.end(), "project") != spec.labels.end();
+  double series = by_project ? 1 : a.organizations;
   for (const std::string_view label : spec.labels) series *= ValuesOf(spec.name, label, a);
   CollectionCost::Series out{.family = spec.name};
-  out.capped = series > static_cast<double>(spec.max_series);
-  series = std::min(series, static_cast<double>(spec.max_series));
+  const auto most = static_cast<double>(SeriesCap(spec, max_series));
+  out.capped = series > most;
+  out.event = spec.event;
+  series = std::min(series, most);
   if (spec.type == CiType::kHistogram) series *= static_cast<double>(spec.buckets.size()) + 3;
   out.series = series;
   return out;
@@ -127,7 +133,9 @@ CollectionCost EstimateCollection(const MetricsConfig& metrics, double requests_
   cost.requests = RequestsOf(metrics, cost.interval_seconds, assumptions);
   const CiLevel level = ParseCiLevel(metrics.level);
   for (const CiFamilySpec& spec : CiCatalog()) {
-    if (spec.level <= level) cost.series.push_back(SeriesOf(spec, assumptions));
+    if (spec.level <= level) {
+      cost.series.push_back(SeriesOf(spec, assumptions, static_cast<size_t>(metrics.max_series)));
+    }
   }
   return cost;
 }
@@ -170,9 +178,18 @@ std::string DescribeCost(const CollectionCost& cost, double requests_per_second,
   absl::StrAppendFormat(&out, "%-52s %12s\n", "series of", "at most");
   for (const CollectionCost::Series& family : cost.series) {
     absl::StrAppendFormat(&out, "%-52s %12.0f%s\n", std::string(family.family), family.series,
-                          family.capped ? " (capped; the rest is folded)" : "");
+                          !family.capped ? ""
+                          : family.event ? " (full: the rest is counted as other)"
+                                         : " (full: the rest is left out)");
   }
   absl::StrAppendFormat(&out, "%-52s %12.0f\n", "all", cost.TotalSeries());
+  const bool capped = std::any_of(cost.series.begin(), cost.series.end(),
+                                  [](const auto& family) { return family.capped; });
+  if (capped) {
+    out +=
+        "\nFull families hide projects from dashboards and alerts: raise metrics.max_series, or "
+        "collect fewer\nprojects, refs or levels.\n";
+  }
   return out;
 }
 

@@ -4,6 +4,7 @@
 #ifndef SEMAPHORE_GATEWAY_COLLECTION_ESTIMATE_H_
 #define SEMAPHORE_GATEWAY_COLLECTION_ESTIMATE_H_
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -28,6 +29,24 @@ struct CollectionAssumptions {
   double promoting_share = 0.5;    // pipelines that can be promoted, of all
 };
 
+// What the command line calls them.
+struct AssumptionOption {
+  const char* name;
+  double CollectionAssumptions::* field;
+};
+inline constexpr std::array<AssumptionOption, 10> kAssumptionOptions = {{
+    {"projects", &CollectionAssumptions::projects},
+    {"pipelines-per-day", &CollectionAssumptions::pipelines_per_day},
+    {"refs", &CollectionAssumptions::refs},
+    {"files", &CollectionAssumptions::files},
+    {"blocks-per-pipeline", &CollectionAssumptions::blocks_per_pipeline},
+    {"jobs-per-pipeline", &CollectionAssumptions::jobs_per_pipeline},
+    {"promotable-share", &CollectionAssumptions::promoting_share},
+    {"targets", &CollectionAssumptions::targets},
+    {"deployments-per-day", &CollectionAssumptions::deployments_per_day},
+    {"agents", &CollectionAssumptions::agents},
+}};
+
 struct CollectionCost {
   struct Requests {
     std::string what;
@@ -35,8 +54,9 @@ struct CollectionCost {
   };
   struct Series {
     std::string_view family;
-    double series = 0;  // as exported: a histogram has one for each bucket, and two more
-    bool capped = false;
+    double series = 0;    // as exported: a histogram has one for each bucket, and two more
+    bool capped = false;  // by metrics.max_series
+    bool event = false;
   };
 
   double interval_seconds = 0;  // in force; longer than configured where the budget demands it

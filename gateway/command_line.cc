@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "gateway/collection_estimate.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -30,10 +31,6 @@ const std::map<std::string, Command>& Commands() {
   return *commands;
 }
 
-// Numbers that `estimate` takes.
-constexpr const char* kAssumptions[] = {"projects", "pipelines-per-day", "refs",
-                                        "jobs-per-pipeline", "agents"};
-
 // Which options go with which word; anything else is a mistake to be told, not to be ignored.
 std::vector<std::string> OptionsOf(Command command) {
   switch (command) {
@@ -42,7 +39,7 @@ std::vector<std::string> OptionsOf(Command command) {
       return {"config"};
     case Command::kEstimate: {
       std::vector<std::string> names = {"config"};
-      names.insert(names.end(), std::begin(kAssumptions), std::end(kAssumptions));
+      for (const AssumptionOption& option : kAssumptionOptions) names.emplace_back(option.name);
       return names;
     }
     case Command::kCall:
@@ -94,8 +91,8 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
       "tls-ca", options::value<std::string>())("tls-cert", options::value<std::string>())(
       "tls-key", options::value<std::string>())("tls-server-name", options::value<std::string>())(
       "help,h", "")("version", "")("new", "")("words", options::value<std::vector<std::string>>());
-  for (const char* name : kAssumptions) {
-    known.add_options()(name, options::value<double>(), "");
+  for (const AssumptionOption& option : kAssumptionOptions) {
+    known.add_options()(option.name, options::value<double>(), "");
   }
   options::positional_options_description positional;
   positional.add("words", -1);
@@ -132,7 +129,7 @@ absl::StatusOr<CommandLine> Parse(const std::vector<std::string>& arguments) {
   const auto text = [&values](const char* name) {
     return values.count(name) > 0 ? values[name].as<std::string>() : std::string();
   };
-  for (const char* name : kAssumptions) {
+  for (const auto& [name, field] : kAssumptionOptions) {
     if (values.count(name) == 0) continue;
     const double number = values[name].as<double>();
     if (!(number >= 0 && number <= 1e9)) {
@@ -182,8 +179,9 @@ absl::StatusOr<CommandLine> ParseCommandLine(const std::vector<std::string>& arg
 std::string Usage() {
   return R"(usage: semaphore-gateway [serve] [--config FILE]
        semaphore-gateway check-config [--config FILE]
-       semaphore-gateway estimate --config FILE [--projects N] [--pipelines-per-day N] [--refs N]
-                              [--jobs-per-pipeline N] [--agents N]
+       semaphore-gateway estimate --config FILE [--projects N] [--pipelines-per-day N] [--refs N] [--files N]
+                              [--blocks-per-pipeline N] [--jobs-per-pipeline N] [--promotable-share N]
+                              [--targets N] [--deployments-per-day N] [--agents N]
        semaphore-gateway call [--address HOST:PORT] [--organization NAME] [--token-file FILE] [--timeout 60s]
                               [TLS] METHOD [JSON | -]
        semaphore-gateway health [--address HOST:PORT] [--token-file FILE] [--timeout 5s] [TLS]

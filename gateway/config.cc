@@ -376,6 +376,7 @@ void ReadMetrics(const Reading& reading, ConfigSection* root, Config* config) {
   section.Word("level", {"project", "pipeline", "block", "job"}, &metrics.level);
   section.Duration("poll_interval", seconds(1), hours(24), &metrics.poll_interval);
   ReadPath(reading, &section, "state_dir", &metrics.state_dir);
+  section.Integer("max_series", 100, 100'000, &metrics.max_series);
   section.Duration("backfill", milliseconds(0), hours(24 * 90), &metrics.backfill);
   if (metrics.discover == section.Has("projects")) {
     section.Error("projects", "expected either a list of projects or discover: true");

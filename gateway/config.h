@@ -111,6 +111,7 @@ struct MetricsConfig {
   std::string level = "pipeline";  // project, pipeline, block, job
   std::chrono::milliseconds poll_interval{std::chrono::seconds(30)};
   std::string state_dir = "/var/lib/semaphore-gateway";
+  int64_t max_series = 2000;              // of a family of CI facts
   std::chrono::milliseconds backfill{0};  // how far back counting begins at the first start
 };
 

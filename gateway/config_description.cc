@@ -103,6 +103,7 @@ std::string DescribeMetrics(const MetricsConfig& metrics) {
   absl::StrAppend(&out, "  level: ", metrics.level,
                   "\n  poll_interval: ", FormatDuration(metrics.poll_interval),
                   "\n  backfill: ", FormatDuration(metrics.backfill),
+                  "\n  max_series: ", metrics.max_series,
                   "\n  state_dir: ", Quoted(metrics.state_dir), "\n");
   return out;
 }

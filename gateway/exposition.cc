@@ -224,7 +224,7 @@ Exposition NegotiateExposition(std::string_view accept) {
 }
 
 CiPage::CiPage(std::shared_ptr<const CiSnapshot> snapshot, Exposition format)
-    : snapshot_(std::move(snapshot)), format_(format) {
+    : snapshot_(std::move(snapshot)), format_(format), dropped_(snapshot_->left_out) {
   for (const CiFamily& family : snapshot_->families) {
     if (FindCiFamily(family.name) == nullptr) dropped_ += family.series.size();
   }
@@ -273,7 +273,9 @@ void CiPage::OpenFamily(const CiFamilySpec& spec, std::string* out) {
   }
   const auto same = [](const CiSeries* a, const CiSeries* b) { return a->labels == b->labels; };
   rows_.erase(std::unique(rows_.begin(), rows_.end(), same), rows_.end());
-  if (rows_.size() > spec.max_series) rows_.resize(spec.max_series);
+  // What was counted is never hidden: the ledger bounds events, and folds them beside those it has.
+  const size_t most = spec.event ? rows_.size() : SeriesCap(spec, snapshot_->max_series);
+  if (rows_.size() > most) rows_.resize(most);
   dropped_ += family->series.size() - rows_.size();
   if (rows_.empty()) return;
   AppendDeclaration({spec.name, ToWord(spec.type), spec.unit, spec.help}, format_, out);

@@ -33,7 +33,7 @@ Exposition NegotiateExposition(std::string_view accept);
 
 // The page of a snapshot, in the catalogue's order of families and sorted by label values within
 // each. Left out are families that are not in the catalogue, series that do not fit its
-// declaration, and those beyond a family's cap: the collector folds before, this is the last guard.
+// declaration, and those beyond the cap of a family of states, the last guard against a flood.
 class CiPage {
  public:
   CiPage(std::shared_ptr<const CiSnapshot> snapshot, Exposition format);
@@ -42,7 +42,7 @@ class CiPage {
   // complete.
   bool Append(size_t bytes, std::string* out);
 
-  // Series left out so far.
+  // Series left out so far, also before they came here.
   uint64_t dropped() const { return dropped_; }
 
  private:

@@ -149,15 +149,9 @@ int Estimate(const CommandLine& line) {
     return 2;
   }
   CollectionAssumptions assumptions = AssumptionsOf(*config);
-  const std::pair<const char*, double*> fields[] = {
-      {"projects", &assumptions.projects},
-      {"pipelines-per-day", &assumptions.pipelines_per_day},
-      {"refs", &assumptions.refs},
-      {"jobs-per-pipeline", &assumptions.jobs_per_pipeline},
-      {"agents", &assumptions.agents}};
-  for (const auto& [name, field] : fields) {
-    const auto given = line.assumptions.find(name);
-    if (given != line.assumptions.end()) *field = given->second;
+  for (const AssumptionOption& option : kAssumptionOptions) {
+    const auto given = line.assumptions.find(option.name);
+    if (given != line.assumptions.end()) assumptions.*option.field = given->second;
   }
   const double rate = config->upstream.requests_per_second;
   std::cout << DescribeCost(EstimateCollection(*config->metrics, rate, assumptions), rate,

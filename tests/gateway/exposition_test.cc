@@ -213,6 +213,25 @@ TEST(CiPage, AFamilyEndsAtItsCap) {
   EXPECT_EQ(dropped, 10u);
 }
 
+TEST(CiPage, WhatWasCountedIsShownBeyondTheCapWhichMayBeConfigured) {
+  CiSnapshot snapshot;
+  snapshot.max_series = 100;
+  snapshot.left_out = 7;
+  CiFamily& flaky = snapshot.families.emplace_back(CiFamily{kFlaky, {}});
+  CiFamily up{kUp, {}};
+  for (int i = 0; i < 150; ++i) {
+    flaky.series.push_back(Value({"acme", "p" + std::to_string(i), "a.yml"}, 1));
+    up.series.push_back(Value({"o" + std::to_string(i)}, 1));
+  }
+  snapshot.families.push_back(std::move(up));
+  CiPage page(std::make_shared<CiSnapshot>(std::move(snapshot)), Exposition::kText);
+  std::string text;
+  while (page.Append(1 << 20, &text)) {
+  }
+  EXPECT_EQ(LinesIn(text), 2 + 150 + 2 + 100u);
+  EXPECT_EQ(page.dropped(), 50u + 7u);
+}
+
 TEST(CiPage, ComesInPiecesOfTheAskedSize) {
   CiFamily up{kUp, {}};
   for (int i = 0; i < 1000; ++i) up.series.push_back(Value({"o" + std::to_string(i)}, 1));
