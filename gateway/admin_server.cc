@@ -179,6 +179,18 @@ std::optional<Reply> AnswerUnreadable(const beast::error_code& error) {
   return MakeReply(http::status::bad_request, kPlainText, "not an HTTP/1.1 request\n");
 }
 
+// Prometheus and its kin say how long they will wait; who does not, looks and stores nothing.
+std::string ScraperOf(const http::request<http::string_body>& request,
+                      const beast::tcp_stream& stream) {
+  if (request.find("x-prometheus-scrape-timeout-seconds") == request.end()) return "";
+  beast::error_code error;
+  const tcp::endpoint peer = stream.socket().remote_endpoint(error);
+  constexpr size_t kMaxAgentBytes = 200;
+  const auto agent = request[http::field::user_agent];
+  return absl::StrCat(peer.address().to_string(), " ",
+                      absl::string_view(agent.data(), std::min(agent.size(), kMaxAgentBytes)));
+}
+
 }  // namespace
 
 // All its state belongs to one strand; the coroutines keep it alive.
@@ -337,7 +349,7 @@ asio::awaitable<bool> AdminServer::Impl::ServeOne(Impl* self, beast::tcp_stream*
                            .without_body = request.method() == http::verb::head};
       const bool sent = co_await SendPage(self, stream, &page, of);
       if (sent && !of.without_body && self->sources_.ci_scraped) {
-        self->sources_.ci_scraped(snapshot, page.dropped());
+        self->sources_.ci_scraped(snapshot, page.dropped(), ScraperOf(request, *stream));
       }
       co_return sent&& of.keep;
     }

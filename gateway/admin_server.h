@@ -45,8 +45,10 @@ class AdminServer {
     std::function<std::vector<prometheus::MetricFamily>()> families = nullptr;
     // The facts of /metrics/ci; null while there are none yet. Without it the page is not found.
     CiSource ci_snapshot = nullptr;
-    // A page of this snapshot has left whole; `dropped` of its series were not fit to be on it.
-    std::function<void(const std::shared_ptr<const CiSnapshot>& snapshot, uint64_t dropped)>
+    // A page of this snapshot has left whole; `dropped` of its series had no room or were not fit
+    // to be on it. `scraper` tells apart those who scrape; "": somebody who only looks.
+    std::function<void(const std::shared_ptr<const CiSnapshot>& snapshot, uint64_t dropped,
+                       std::string_view scraper)>
         ci_scraped = nullptr;
   };
 

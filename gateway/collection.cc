@@ -59,7 +59,7 @@ struct Collection::Parts {
   const client::Clock& clock;
   Log& log;
   Metrics& metrics;
-  CiLevel level = CiLevel::kPipeline;
+  StateBounds bounds;
   std::optional<RefRules> refs;
   std::unique_ptr<Ledger> ledger;
   std::unique_ptr<Collector> collector;
@@ -74,7 +74,7 @@ Collector::Options Collection::Parts::CollectorOptions(const Config& config) {
   const MetricsConfig& section = *config.metrics;
   Collector::Options options;
   options.discover = section.discover;
-  options.level = level;
+  options.level = bounds.level;
   options.poll_interval = absl::FromChrono(section.poll_interval);
   options.backfill = absl::FromChrono(section.backfill);
   options.requests_per_second = config.upstream.requests_per_second;
@@ -105,16 +105,19 @@ Metrics::CollectorState Collection::Parts::Truth() const {
     row.polls_failed = truth.polls_failed;
     row.counted = truth.pipelines_counted;
     row.duplicates = truth.duplicates;
-    if (truth.last_success.has_value()) row.last_success_seconds = UnixSeconds(*truth.last_success);
     row.interval_seconds = absl::ToDoubleSeconds(truth.interval);
     for (const Collector::Truth::Project& project : truth.projects) {
-      if (!project.watermark.has_value()) continue;
-      row.watermarks.emplace_back(project.name, UnixSeconds(*project.watermark));
+      if (project.last_success.has_value()) {
+        row.last_successes.emplace_back(project.name, UnixSeconds(*project.last_success));
+      }
+      if (project.watermark.has_value()) {
+        row.watermarks.emplace_back(project.name, UnixSeconds(*project.watermark));
+      }
     }
     state.organizations.push_back(std::move(row));
   }
   const Ledger::Stats stats = ledger->GetStats();
-  const StateFamilies states = MakeStateFamilies(collector->State(), level);
+  const StateFamilies states = MakeStateFamilies(collector->State(), bounds);
   for (const auto& [family, series] : stats.series) {
     state.series.emplace_back(std::string(family), series);
   }
@@ -131,12 +134,13 @@ absl::StatusOr<std::unique_ptr<Collection>> Collection::Start(
     const asio::any_io_executor& executor, const client::Clock& clock, Log& log, Metrics& metrics) {
   const MetricsConfig& section = *config.metrics;
   auto parts = std::make_unique<Parts>(clock, log, metrics);
-  parts->level = ParseCiLevel(section.level);
+  parts->bounds = {ParseCiLevel(section.level), static_cast<size_t>(section.max_series)};
   absl::StatusOr<RefRules> refs = RefRules::Create(section.refs);
   if (!refs.ok()) return refs.status();
   parts->refs = *refs;
-  absl::StatusOr<std::unique_ptr<Ledger>> ledger = Ledger::Open(
-      {.state_dir = section.state_dir}, RunCounter(*std::move(refs), parts->level), clock);
+  absl::StatusOr<std::unique_ptr<Ledger>> ledger =
+      Ledger::Open({.state_dir = section.state_dir, .max_series = parts->bounds.max_series},
+                   RunCounter(*std::move(refs), parts->bounds.level), clock);
   if (!ledger.ok()) {
     return absl::Status(ledger.status().code(),
                         absl::StrCat("metrics: ", ledger.status().message()));
@@ -174,14 +178,18 @@ Collection::~Collection() { Stop(absl::ZeroDuration()); }
 std::shared_ptr<const CiSnapshot> Collection::Snapshot() const {
   const Ledger::Published events = parts_->ledger->View();
   auto page = std::make_shared<CiSnapshot>(*events.snapshot);
-  StateFamilies states = MakeStateFamilies(parts_->collector->State(), parts_->level);
+  StateFamilies states = MakeStateFamilies(parts_->collector->State(), parts_->bounds);
   for (CiFamily& family : states.families) page->families.push_back(std::move(family));
+  page->max_series = parts_->bounds.max_series;
+  page->left_out = states.overflow;
   page->collected = std::max(page->collected, parts_->clock.WallNow());
   page->generation = events.generation;
   return page;
 }
 
-void Collection::Scraped(uint64_t generation) { parts_->ledger->SeriesScraped(generation); }
+void Collection::Scraped(uint64_t generation, std::string_view scraper) {
+  parts_->ledger->SeriesScraped(generation, scraper);
+}
 
 std::vector<std::string> Collection::Notes() const { return parts_->collector->Notes(); }
 

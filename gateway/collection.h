@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -36,8 +37,8 @@ class Collection {
 
   // What /metrics/ci shows. Any thread; waits for nothing and asks nobody.
   std::shared_ptr<const CiSnapshot> Snapshot() const;
-  // The whole of the page of this generation has been sent to a scraper.
-  void Scraped(uint64_t generation);
+  // The whole of the page of this generation has been sent to a scraper; see Ledger.
+  void Scraped(uint64_t generation, std::string_view scraper);
 
   // What is not well, for /readyz.
   std::vector<std::string> Notes() const;

@@ -29,8 +29,9 @@ double Seconds(absl::Time time) { return absl::ToDoubleSeconds(time - absl::Unix
 // because a page with a series twice is refused whole.
 class FamilyBuilder {
  public:
-  FamilyBuilder(std::string_view name, CiLevel level) : spec_(FindCiFamily(name)) {
-    if (spec_ != nullptr && spec_->level > level) spec_ = nullptr;
+  FamilyBuilder(std::string_view name, StateBounds bounds)
+      : spec_(FindCiFamily(name)), max_series_(bounds.max_series) {
+    if (spec_ != nullptr && spec_->level > bounds.level) spec_ = nullptr;
   }
 
   void Add(std::vector<std::string> labels, double value) {
@@ -60,7 +61,7 @@ class FamilyBuilder {
     for (std::string& label : labels) label = CleanLabelValue(label);
     const auto found = series_.find(labels);
     if (found != series_.end()) return &found->second;
-    if (series_.size() >= spec_->max_series) {
+    if (series_.size() >= SeriesCap(*spec_, max_series_)) {
       ++overflow_;
       return nullptr;
     }
@@ -68,15 +69,16 @@ class FamilyBuilder {
   }
 
   const CiFamilySpec* spec_;  // null: not at this level
+  const size_t max_series_;
   std::map<std::vector<std::string>, double> series_;
   uint64_t overflow_ = 0;
 };
 
 using Projects = std::vector<std::shared_ptr<const ProjectState>>;
 
-void AddActive(const Projects& projects, CiLevel level, StateFamilies& out) {
-  FamilyBuilder active("semaphoreci_pipelines_active", level);
-  FamilyBuilder oldest("semaphoreci_pipeline_oldest_active_timestamp_seconds", level);
+void AddActive(const Projects& projects, StateBounds bounds, StateFamilies& out) {
+  FamilyBuilder active("semaphoreci_pipelines_active", bounds);
+  FamilyBuilder oldest("semaphoreci_pipeline_oldest_active_timestamp_seconds", bounds);
   for (const auto& project : projects) {
     for (const auto& [file, counts] : project->active) {
       for (size_t i = 0; i < kActiveStates; ++i) {
@@ -94,10 +96,10 @@ void AddActive(const Projects& projects, CiLevel level, StateFamilies& out) {
   oldest.AppendTo(out);
 }
 
-void AddLastRuns(const Projects& projects, CiLevel level, StateFamilies& out) {
-  FamilyBuilder result("semaphoreci_pipeline_last_result", level);
-  FamilyBuilder time("semaphoreci_pipeline_last_run_timestamp_seconds", level);
-  FamilyBuilder duration("semaphoreci_pipeline_last_run_duration_seconds", level);
+void AddLastRuns(const Projects& projects, StateBounds bounds, StateFamilies& out) {
+  FamilyBuilder result("semaphoreci_pipeline_last_result", bounds);
+  FamilyBuilder time("semaphoreci_pipeline_last_run_timestamp_seconds", bounds);
+  FamilyBuilder duration("semaphoreci_pipeline_last_run_duration_seconds", bounds);
   for (const auto& project : projects) {
     for (const auto& [key, run] : project->last_runs) {
       const std::vector<std::string> labels = {project->organization, project->name, key.first,
@@ -116,9 +118,9 @@ void AddLastRuns(const Projects& projects, CiLevel level, StateFamilies& out) {
   duration.AppendTo(out);
 }
 
-void AddTargets(const Projects& projects, CiLevel level, StateFamilies& out) {
-  FamilyBuilder state("semaphoreci_deployment_target_state", level);
-  FamilyBuilder last("semaphoreci_deployment_last_timestamp_seconds", level);
+void AddTargets(const Projects& projects, StateBounds bounds, StateFamilies& out) {
+  FamilyBuilder state("semaphoreci_deployment_target_state", bounds);
+  FamilyBuilder last("semaphoreci_deployment_last_timestamp_seconds", bounds);
   for (const auto& project : projects) {
     for (const TargetState& target : project->targets) {
       const auto index = static_cast<size_t>(target.state);
@@ -136,11 +138,11 @@ void AddTargets(const Projects& projects, CiLevel level, StateFamilies& out) {
   last.AppendTo(out);
 }
 
-void AddOrganizations(const CollectionState& collection, CiLevel level, StateFamilies& out) {
-  FamilyBuilder agents("semaphoreci_agents", level);
-  FamilyBuilder versions("semaphoreci_agent_versions", level);
-  FamilyBuilder info("semaphoreci_project_info", level);
-  FamilyBuilder up("semaphoreci_up", level);
+void AddOrganizations(const CollectionState& collection, StateBounds bounds, StateFamilies& out) {
+  FamilyBuilder agents("semaphoreci_agents", bounds);
+  FamilyBuilder versions("semaphoreci_agent_versions", bounds);
+  FamilyBuilder info("semaphoreci_project_info", bounds);
+  FamilyBuilder up("semaphoreci_up", bounds);
   for (const auto& organization : collection.organizations) {
     for (const auto& [key, count] : organization->agents) {
       agents.Add({organization->name, key.first, key.second}, static_cast<double>(count));
@@ -175,18 +177,18 @@ void ProjectState::SetActive(const ActivePipelines& pipelines) {
   }
 }
 
-void ProjectState::AddRun(const std::string& ref, const v1::Pipeline& pipeline) {
-  if (!pipeline.has_done_time()) return;
-  const std::pair<std::string, std::string> key(PipelineFile(pipeline), ref);
-  const absl::Time done = ToTime(pipeline.done_time());
-  const auto found = last_runs.find(key);
-  if (found == last_runs.end() && last_runs.size() >= kMaxLastRuns) return;
-  if (found != last_runs.end() && found->second.done > done) return;
-  const absl::Duration duration =
-      pipeline.has_create_time() ? done - ToTime(pipeline.create_time()) : absl::ZeroDuration();
-  last_runs[key] = {.result = pipeline.result(),
-                    .done = done,
-                    .duration = std::max(duration, absl::ZeroDuration())};
+bool ProjectState::AddRun(const std::string& file, const std::string& ref, const LastRun& run) {
+  const auto found = last_runs.find({file, ref});
+  if (found == last_runs.end()) {
+    return last_runs.size() < kMaxLastRuns && last_runs.emplace(std::pair(file, ref), run).second;
+  }
+  const LastRun before = found->second;
+  found->second.Add(run);
+  return !(found->second == before);
+}
+
+void ProjectState::ForgetRuns(absl::Time time) {
+  std::erase_if(last_runs, [time](const auto& each) { return each.second.done < time; });
 }
 
 void OrganizationState::SetAgents(const std::vector<std::string>& types,
@@ -206,12 +208,12 @@ void OrganizationState::SetAgents(const std::vector<std::string>& types,
   }
 }
 
-StateFamilies MakeStateFamilies(const CollectionState& state, CiLevel level) {
+StateFamilies MakeStateFamilies(const CollectionState& state, StateBounds bounds) {
   StateFamilies out;
-  AddActive(state.projects, level, out);
-  AddLastRuns(state.projects, level, out);
-  AddTargets(state.projects, level, out);
-  AddOrganizations(state, level, out);
+  AddActive(state.projects, bounds, out);
+  AddLastRuns(state.projects, bounds, out);
+  AddTargets(state.projects, bounds, out);
+  AddOrganizations(state, bounds, out);
   return out;
 }
 

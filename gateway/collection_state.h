@@ -5,6 +5,7 @@
 #define SEMAPHORE_GATEWAY_COLLECTION_STATE_H_
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "gateway/active_pipelines.h"
 #include "gateway/ci_catalog.h"
 #include "gateway/ci_series.h"
+#include "gateway/last_run.h"
 #include "semaphore/v1/agent.pb.h"
 #include "semaphore/v1/deployment_target.pb.h"
 #include "semaphore/v1/pipeline.pb.h"
@@ -25,12 +27,6 @@ namespace semaphore::gateway {
 
 // initializing, pending, queuing, running, stopping: v1::PipelineState without its ends.
 inline constexpr size_t kActiveStates = 5;
-
-struct LastRun {
-  v1::PipelineResult result = v1::PIPELINE_RESULT_UNSPECIFIED;
-  absl::Time done;
-  absl::Duration duration;
-};
 
 struct TargetState {
   std::string name;
@@ -51,8 +47,10 @@ struct ProjectState {
 
   // Replaces what was known of active pipelines; files of last runs get zeros.
   void SetActive(const ActivePipelines& pipelines);
-  // Keeps the later of two runs; `ref` is a listed one.
-  void AddRun(const std::string& ref, const v1::Pipeline& pipeline);
+  // True when that changed something; `ref` is the label of a listed one.
+  bool AddRun(const std::string& file, const std::string& ref, const LastRun& run);
+  // Lets go of those that were done before `time`.
+  void ForgetRuns(absl::Time time);
 };
 
 struct OrganizationState {
@@ -75,8 +73,12 @@ struct StateFamilies {
   uint64_t overflow = 0;           // series left out because their family was full
 };
 
-// `level` as configured.
-StateFamilies MakeStateFamilies(const CollectionState& state, CiLevel level);
+// Both as configured; see SeriesCap.
+struct StateBounds {
+  CiLevel level = CiLevel::kPipeline;
+  size_t max_series = kDefaultMaxSeries;
+};
+StateFamilies MakeStateFamilies(const CollectionState& state, StateBounds bounds);
 
 // "passed"; "unknown" where upstream said nothing that we know.
 std::string_view ResultWord(v1::PipelineResult result);

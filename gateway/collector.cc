@@ -37,6 +37,9 @@ constexpr char kAgentsTask[] = "agents";
 constexpr char kProjectPrefix[] = "project ";
 // So many intervals without a success are worth a note.
 constexpr int kStaleIntervals = 5;
+// A project that is found later may have been made since the projects were last looked at: twice
+// kProjectsInterval.
+constexpr absl::Duration kSinceFound = absl::Hours(2);
 
 client::MonotonicDuration ToMonotonic(absl::Duration duration) {
   return std::chrono::duration_cast<client::MonotonicDuration>(absl::ToChronoNanoseconds(duration));
@@ -69,7 +72,6 @@ class Collector::Branch : public std::enable_shared_from_this<Collector::Branch>
         collecting_{
             .organization = organization_.name,
             .level = shared_->options.level,
-            .backfill = shared_->options.backfill,
             .interval = shared_->options.poll_interval,
             .listed_ref = shared_->options.listed_ref,
             .reads = reads_,
@@ -125,10 +127,13 @@ class Collector::Branch : public std::enable_shared_from_this<Collector::Branch>
   Truth GetTruth() const {
     const std::lock_guard lock(mutex_);
     Truth truth = truth_;
-    for (const auto& [id, watermark] : watermarks_) {
-      const auto state = project_states_.find(id);
-      if (state != project_states_.end())
-        truth.projects.push_back({state->second->name, watermark});
+    for (const auto& [id, state] : project_states_) {
+      const auto watermark = watermarks_.find(id);
+      const auto success = successes_.find(id);
+      Truth::Project& project = truth.projects.emplace_back();
+      project.name = state->name;
+      if (watermark != watermarks_.end()) project.watermark = watermark->second;
+      if (success != successes_.end()) project.last_success = success->second;
     }
     return truth;
   }
@@ -165,8 +170,10 @@ class Collector::Branch : public std::enable_shared_from_this<Collector::Branch>
   std::set<std::string> missing_;                                      // configured names, told
   std::set<std::string> busy_;                                         // ids under way
   OrganizationState picture_;
+  bool adopted_ = false;  // the projects that were there at the start
   bool agents_forbidden_ = false;
-  bool failing_ = false;  // as last told in the log
+  std::optional<client::MonotonicTime> last_answer_;  // of upstream, to any task
+  bool failing_ = false;                              // as last told in the log
   bool stopping_ = false;
   std::deque<asio::cancellation_signal> signals_;
 
@@ -174,6 +181,7 @@ class Collector::Branch : public std::enable_shared_from_this<Collector::Branch>
   std::shared_ptr<const OrganizationState> organization_state_;
   std::map<std::string, std::shared_ptr<const ProjectState>> project_states_;  // by id
   std::map<std::string, std::optional<absl::Time>> watermarks_;                // by id
+  std::map<std::string, absl::Time> successes_;                                // by id
   Truth truth_;
 };
 
@@ -266,12 +274,16 @@ void Collector::Branch::Adopt(const std::vector<v1::Project>& all) {
   }
   for (const std::string& id : gone) Drop(id);
   for (const std::string& id : wanted) AdoptOne(id, name_by_id[id]);
+  adopted_ = true;
 }
 
 void Collector::Branch::AdoptOne(const std::string& id, const std::string& name) {
   const auto found = projects_.find(id);
   if (found == projects_.end()) {
-    projects_.emplace(id, std::make_unique<ProjectCollector>(collecting_, id, name));
+    const absl::Duration configured = shared_->options.backfill;
+    projects_.emplace(
+        id, std::make_unique<ProjectCollector>(
+                collecting_, id, name, adopted_ ? std::max(configured, kSinceFound) : configured));
     schedule_.Add(absl::StrCat(kProjectPrefix, id), shared_->clock.Now(), Interval());
     Publish(*projects_[id]);
     return;
@@ -294,6 +306,7 @@ void Collector::Branch::Drop(const std::string& id) {
   const std::lock_guard lock(mutex_);
   project_states_.erase(id);
   watermarks_.erase(id);
+  successes_.erase(id);
 }
 
 // Where the token may not see agents, or the edition has none, there are none to show.
@@ -310,12 +323,15 @@ Collector::Branch::Doing Collector::Branch::PollAgents() {
 }
 
 void Collector::Branch::Concluded(const std::string& task, const absl::Status& status) {
-  // What is missing or forbidden is no sign of an upstream in trouble.
-  const bool up = status.ok() || IsAbsence(status);
+  const MonotonicTime now = shared_->clock.Now();
+  // What is missing or forbidden is no sign of an upstream in trouble, and one project that fails
+  // among others that do not is told by its last success.
+  if (status.ok() || IsAbsence(status)) last_answer_ = now;
+  picture_.up = last_answer_.has_value() && now - *last_answer_ < Interval();
   client::MonotonicDuration interval = Interval();
   if (task == kProjectsTask && status.ok()) interval = ToMonotonic(kProjectsInterval);
   if (task == kAgentsTask && agents_forbidden_) interval = ToMonotonic(kProjectsInterval);
-  schedule_.Done(task, status.ok(), interval, shared_->clock.Now());
+  schedule_.Done(task, status.ok(), interval, now);
   if (!status.ok()) {
     shared_->log.Warning("collection_failed", {{"organization", organization_.name},
                                                {"task", task},
@@ -324,7 +340,6 @@ void Collector::Branch::Concluded(const std::string& task, const absl::Status& s
     shared_->log.Info("collection_recovered", {{"organization", organization_.name}});
   }
   failing_ = !status.ok();
-  picture_.up = up;
   auto state = std::make_shared<OrganizationState>(picture_);
   const std::lock_guard lock(mutex_);
   organization_state_ = std::move(state);
@@ -332,6 +347,7 @@ void Collector::Branch::Concluded(const std::string& task, const absl::Status& s
   ++(status.ok() ? truth_.polls_ok : truth_.polls_failed);
   if (status.ok() && absl::StartsWith(task, kProjectPrefix)) {
     truth_.last_success = shared_->clock.WallNow();
+    successes_[task.substr(sizeof(kProjectPrefix) - 1)] = *truth_.last_success;
   }
 }
 
@@ -408,10 +424,19 @@ std::vector<std::string> Collector::Notes() const {
           absl::StrCat("nothing was collected from organization ", truth.organization, " yet"));
       continue;
     }
-    const absl::Duration age = now - *truth.last_success;
-    if (age < std::max(kStaleIntervals * truth.interval, absl::Minutes(2))) continue;
-    notes.push_back(absl::StrCat("the CI metrics of organization ", truth.organization, " are ",
-                                 absl::FormatDuration(absl::Trunc(age, absl::Seconds(1))), " old"));
+    const absl::Duration bound = std::max(kStaleIntervals * truth.interval, absl::Minutes(2));
+    size_t stale = 0;
+    const Truth::Project* oldest = nullptr;
+    for (const Truth::Project& project : truth.projects) {
+      if (!project.last_success.has_value() || now - *project.last_success < bound) continue;
+      ++stale;
+      if (oldest == nullptr || *project.last_success < *oldest->last_success) oldest = &project;
+    }
+    if (oldest == nullptr) continue;
+    notes.push_back(absl::StrCat(
+        "the CI metrics of ", stale, " of ", truth.projects.size(), " projects of organization ",
+        truth.organization, " are old; those of ", oldest->name, ": ",
+        absl::FormatDuration(absl::Trunc(now - *oldest->last_success, absl::Seconds(1)))));
   }
   return notes;
 }

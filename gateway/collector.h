@@ -55,14 +55,15 @@ class Collector {
     struct Project {
       std::string name;
       std::optional<absl::Time> watermark;
+      std::optional<absl::Time> last_success;  // of its poll, as the next
     };
     std::string organization;
     uint64_t polls_ok = 0;
     uint64_t polls_failed = 0;
     uint64_t pipelines_counted = 0;
     uint64_t duplicates = 0;
-    std::optional<absl::Time> last_success;  // of a project's poll
-    absl::Duration interval;                 // in force between two polls of a project
+    std::optional<absl::Time> last_success;
+    absl::Duration interval;  // in force between two polls of a project
     std::vector<Project> projects;
   };
 

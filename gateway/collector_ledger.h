@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "gateway/last_run.h"
 #include "semaphore/v1/deployment_target.pb.h"
 #include "semaphore/v1/job.pb.h"
 #include "semaphore/v1/pipeline.pb.h"
@@ -46,6 +47,7 @@ struct CollectedBatch {
   std::vector<CollectedPipeline> pipelines;
   std::vector<CollectedPromotion> promotions;
   std::vector<CollectedDeployment> deployments;
+  std::vector<LastRunOf> last_runs;     // those that changed
   bool count = true;                    // false: only remember that they are known
   std::optional<absl::Time> watermark;  // to move it there with the rest, in one transaction
 };
@@ -71,6 +73,10 @@ class CollectorLedger {
   virtual absl::StatusOr<std::vector<std::string>> Unknown(const std::string& organization,
                                                            const std::string& project_id,
                                                            std::vector<std::string> ids) = 0;
+
+  // As committed; those of long ago are left out.
+  virtual absl::StatusOr<std::vector<LastRunOf>> LastRuns(const std::string& organization,
+                                                          const std::string& project_id) = 0;
 
   // All of it or nothing; what was committed before changes nothing.
   virtual absl::StatusOr<CommitOutcome> Commit(const CollectedBatch& batch) = 0;

@@ -262,9 +262,9 @@ absl::Status Gateway::Parts::StartAdmin() {
       .families = [this] { return metrics->Collect(); }};
   if (collection != nullptr) {
     sources.ci_snapshot = [this] { return collection->Snapshot(); };
-    sources.ci_scraped = [this](const std::shared_ptr<const CiSnapshot>& snapshot,
-                                uint64_t dropped) {
-      collection->Scraped(snapshot->generation);
+    sources.ci_scraped = [this](const std::shared_ptr<const CiSnapshot>& snapshot, uint64_t dropped,
+                                std::string_view scraper) {
+      if (!scraper.empty()) collection->Scraped(snapshot->generation, scraper);
       metrics->CiSeriesDropped(dropped);
     };
   }

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -39,11 +38,11 @@ constexpr std::chrono::hours kExpiryInterval{1};
 // What a commit deletes at most, so that each is short.
 constexpr int kDeletedPerCommit = 2000;
 
-constexpr std::array<const char*, 8> kSchema = {
+constexpr std::array<const char*, 9> kSchema = {
     "CREATE TABLE seen (organization TEXT NOT NULL, project_id TEXT NOT NULL, kind TEXT NOT NULL, "
     "key BLOB NOT NULL, done_at INTEGER NOT NULL, first_seen INTEGER NOT NULL, "
     "UNIQUE (organization, kind, key))",
-    "CREATE INDEX seen_by_age ON seen (organization, project_id, kind, done_at)",
+    "CREATE INDEX seen_by_age ON seen (organization, project_id, kind, max(done_at, first_seen))",
     "CREATE TABLE totals (family TEXT NOT NULL, labels TEXT NOT NULL, value REAL NOT NULL, "
     "bounds TEXT NOT NULL, buckets TEXT NOT NULL, sum REAL NOT NULL, exemplars TEXT NOT NULL, "
     "last_active INTEGER NOT NULL, published INTEGER NOT NULL, PRIMARY KEY (family, labels)) "
@@ -54,6 +53,10 @@ constexpr std::array<const char*, 8> kSchema = {
     "CREATE TABLE watermarks (organization TEXT NOT NULL, project_id TEXT NOT NULL, "
     "name TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (organization, project_id, name)) "
     "WITHOUT ROWID",
+    "CREATE TABLE last_runs (organization TEXT NOT NULL, project_id TEXT NOT NULL, file TEXT NOT "
+    "NULL, ref TEXT NOT NULL, result INTEGER NOT NULL, decided INTEGER NOT NULL, done INTEGER NOT "
+    "NULL, duration INTEGER NOT NULL, PRIMARY KEY (organization, project_id, file, ref)) WITHOUT "
+    "ROWID",
     "PRAGMA application_id = 1399156044",
     "PRAGMA user_version = 1",
 };
@@ -230,6 +233,8 @@ class Ledger::State {
   absl::Status SetWatermark(const std::string& organization, const std::string& project_id,
                             const std::string& name, absl::Time at);
   absl::StatusOr<bool> Knows(const std::string& organization, const std::string& id);
+  absl::StatusOr<std::vector<LastRunOf>> LastRuns(const std::string& organization,
+                                                  const std::string& project_id);
   absl::StatusOr<CommitOutcome> Commit(const CollectedBatch& batch);
   absl::Status Discover(const RunCounter::Project& project,
                         const std::vector<Discovered>& pipelines);
@@ -243,11 +248,7 @@ class Ledger::State {
     const std::lock_guard lock(mutex_);
     return stats_;
   }
-  void SeriesScraped(uint64_t generation) {
-    uint64_t before = scraped_.load();
-    while (before < generation && !scraped_.compare_exchange_weak(before, generation)) {
-    }
-  }
+  void SeriesScraped(uint64_t generation, std::string_view scraper);
 
  private:
   // Opening.
@@ -268,6 +269,7 @@ class Ledger::State {
   absl::Status ApplyPipelines(const CollectedBatch& batch, Change& change);
   absl::Status ApplyPromotions(const CollectedBatch& batch, Change& change);
   absl::Status ApplyDeployments(const CollectedBatch& batch, Change& change);
+  absl::Status KeepLastRuns(const CollectedBatch& batch);
   absl::StatusOr<bool> Remember(const CollectedBatch& batch, const char* kind, std::string_view key,
                                 absl::Time done);
   absl::Status Forget(const CollectedBatch& batch);
@@ -279,6 +281,7 @@ class Ledger::State {
   const Series* Find(const SeriesKey& key, const Change& change) const;
   SeriesKey Place(size_t family, std::vector<std::string>& labels, Change& change, bool* folded);
   Series& Stage(const SeriesKey& key, std::vector<std::string> labels, Change& change);
+  uint64_t ScrapedByAll(client::MonotonicTime now) const;
   void PromoteZeros(Change& change);
   void Expire(Change& change);
   Change NewChange() const {
@@ -299,8 +302,13 @@ class Ledger::State {
   std::optional<client::MonotonicTime> expiry_checked_;
   uint64_t generation_ = 0;
 
-  std::atomic<uint64_t> scraped_ = 0;
-  mutable std::mutex mutex_;
+  struct Scraper {
+    uint64_t generation = 0;
+    client::MonotonicTime seen;
+  };
+
+  mutable std::mutex mutex_;  // of what follows
+  std::map<std::string, Scraper, std::less<>> scrapers_;
   Published published_;
   Stats stats_;
 };
@@ -339,6 +347,11 @@ absl::StatusOr<std::vector<std::string>> Ledger::Unknown(const std::string& orga
   return unknown;
 }
 
+absl::StatusOr<std::vector<LastRunOf>> Ledger::LastRuns(const std::string& organization,
+                                                        const std::string& project_id) {
+  return state_->LastRuns(organization, project_id);
+}
+
 absl::StatusOr<CommitOutcome> Ledger::Commit(const CollectedBatch& batch) {
   return state_->Commit(batch);
 }
@@ -350,7 +363,9 @@ absl::Status Ledger::Discover(const RunCounter::Project& project,
 
 absl::Status Ledger::Settle() { return state_->Settle(); }
 Ledger::Published Ledger::View() const { return state_->View(); }
-void Ledger::SeriesScraped(uint64_t generation) { state_->SeriesScraped(generation); }
+void Ledger::SeriesScraped(uint64_t generation, std::string_view scraper) {
+  state_->SeriesScraped(generation, scraper);
+}
 Ledger::Stats Ledger::GetStats() const { return state_->GetStats(); }
 
 absl::Status Ledger::State::Open() {
@@ -529,6 +544,7 @@ absl::StatusOr<CommitOutcome> Ledger::State::Commit(const CollectedBatch& batch)
     outcome.duplicates = change.duplicates;
     if (applied.ok()) applied = ApplyPromotions(batch, change);
     if (applied.ok()) applied = ApplyDeployments(batch, change);
+    if (applied.ok()) applied = KeepLastRuns(batch);
     if (applied.ok() && batch.watermark.has_value()) {
       applied =
           SetWatermark(batch.organization, batch.project_id, kPipelinesMark, *batch.watermark);
@@ -628,6 +644,56 @@ absl::Status Ledger::State::ApplyDeployments(const CollectedBatch& batch, Change
   return absl::OkStatus();
 }
 
+absl::Status Ledger::State::KeepLastRuns(const CollectedBatch& batch) {
+  for (const LastRunOf& each : batch.last_runs) {
+    absl::Status status = file_
+                              ->Prepare(
+                                  "INSERT OR REPLACE INTO last_runs (organization, project_id, "
+                                  "file, ref, result, decided, done, duration) VALUES (?, ?, ?, ?, "
+                                  "?, ?, ?, ?)")
+                              .Text(batch.organization)
+                              .Text(batch.project_id)
+                              .Text(each.file)
+                              .Text(each.ref)
+                              .Integer(each.run.result)
+                              .Integer(absl::ToUnixMicros(each.run.decided))
+                              .Integer(absl::ToUnixMicros(each.run.done))
+                              .Integer(absl::ToInt64Microseconds(each.run.duration))
+                              .Run();
+    if (!status.ok()) return status;
+  }
+  if (batch.last_runs.empty()) return absl::OkStatus();
+  return file_
+      ->Prepare("DELETE FROM last_runs WHERE organization = ? AND project_id = ? AND done < ?")
+      .Text(batch.organization)
+      .Text(batch.project_id)
+      .Integer(absl::ToUnixMicros(clock_.WallNow() - kLastRunMemory))
+      .Run();
+}
+
+absl::StatusOr<std::vector<LastRunOf>> Ledger::State::LastRuns(const std::string& organization,
+                                                               const std::string& project_id) {
+  Sqlite::Query query = file_->Prepare(
+      "SELECT file, ref, result, decided, done, duration FROM last_runs WHERE organization = ? AND "
+      "project_id = ? AND done >= ?");
+  query.Text(organization)
+      .Text(project_id)
+      .Integer(absl::ToUnixMicros(clock_.WallNow() - kLastRunMemory));
+  std::vector<LastRunOf> runs;
+  while (true) {
+    const absl::StatusOr<bool> row = query.Next();
+    if (!row.ok()) return row.status();
+    if (!*row) return runs;
+    LastRunOf& each = runs.emplace_back();
+    each.file = query.Column(0);
+    each.ref = query.Column(1);
+    each.run.result = static_cast<v1::PipelineResult>(query.IntegerColumn(2));
+    each.run.decided = absl::FromUnixMicros(query.IntegerColumn(3));
+    each.run.done = absl::FromUnixMicros(query.IntegerColumn(4));
+    each.run.duration = absl::Microseconds(query.IntegerColumn(5));
+  }
+}
+
 // False: it was known.
 absl::StatusOr<bool> Ledger::State::Remember(const CollectedBatch& batch, const char* kind,
                                              std::string_view key, absl::Time done) {
@@ -648,31 +714,30 @@ absl::StatusOr<bool> Ledger::State::Remember(const CollectedBatch& batch, const 
 }
 
 // A walk asks for what finished after the watermark less a day, however old that is by our clock;
-// so a key is only forgotten when it is old by both.
+// so a key is only forgotten when it is old by both. Both in one number, which is indexed: after a
+// backfill millions of keys are old by one of them only.
 absl::Status Ledger::State::Forget(const CollectedBatch& batch) {
   const absl::Time now = clock_.WallNow();
   const absl::StatusOr<std::optional<absl::Time>> mark =
       Watermark(batch.organization, batch.project_id, kPipelinesMark);
   if (!mark.ok()) return mark.status();
   absl::Status status;
-  const auto forget = [&](const char* kind, absl::Time done, absl::Time seen) {
+  const auto forget = [&](const char* kind, absl::Time before) {
     if (!status.ok()) return;
     status = file_
                  ->Prepare(
                      "DELETE FROM seen WHERE rowid IN (SELECT rowid FROM seen WHERE organization = "
-                     "? AND project_id = ? AND kind = ? AND done_at < ? AND first_seen < ? LIMIT "
-                     "?)")
+                     "? AND project_id = ? AND kind = ? AND max(done_at, first_seen) < ? LIMIT ?)")
                  .Text(batch.organization)
                  .Text(batch.project_id)
                  .Text(kind)
-                 .Integer(absl::ToUnixMicros(done))
-                 .Integer(absl::ToUnixMicros(seen))
+                 .Integer(absl::ToUnixMicros(before))
                  .Integer(kDeletedPerCommit)
                  .Run();
   };
-  if (mark->has_value()) forget(kPipelineKind, **mark - kKeyRetention, now - kKeyRetention);
+  if (mark->has_value()) forget(kPipelineKind, std::min(**mark, now) - kKeyRetention);
   if (!batch.promotions.empty()) {
-    forget(kPromotionKind, now - kPromotionRetention, now - kPromotionRetention);
+    forget(kPromotionKind, now - kPromotionRetention);
   }
   if (!batch.deployments.empty() && status.ok()) {
     Sqlite::Query oldest = file_->Prepare(
@@ -682,7 +747,8 @@ absl::Status Ledger::State::Forget(const CollectedBatch& batch) {
         oldest.Text(batch.organization).Text(batch.project_id).Integer(kDeploymentKeys).Next();
     if (!row.ok()) return row.status();
     if (*row) {
-      forget(kDeploymentKind, absl::FromUnixMicros(oldest.IntegerColumn(0)), now - kKeyRetention);
+      forget(kDeploymentKind,
+             std::min(absl::FromUnixMicros(oldest.IntegerColumn(0)), now - kKeyRetention));
     }
   }
   if (!status.ok()) return status;
@@ -737,8 +803,8 @@ SeriesKey Ledger::State::Place(size_t family, std::vector<std::string>& labels, 
   SeriesKey key = {family, JoinLabels(labels)};
   const CiFamilySpec& spec = *families_[family].spec;
   *folded = false;
-  if (Find(key, change) != nullptr ||
-      families_[family].series.size() + change.added[family] < spec.max_series) {
+  if (Find(key, change) != nullptr || families_[family].series.size() + change.added[family] <
+                                          SeriesCap(spec, options_.max_series)) {
     return key;
   }
   for (size_t i = 0; i < labels.size(); ++i) {
@@ -803,9 +869,35 @@ void Ledger::State::Add(Increment increment, Change& change) {
   series.exemplars[slot] = std::move(increment.exemplar);
 }
 
-void Ledger::State::PromoteZeros(Change& change) {
-  const uint64_t scraped = scraped_.load();
+void Ledger::State::SeriesScraped(uint64_t generation, std::string_view scraper) {
   const client::MonotonicTime now = clock_.Now();
+  const std::lock_guard lock(mutex_);
+  std::erase_if(scrapers_, [now](const auto& each) {
+    return now - each.second.seen >= absl::ToChronoNanoseconds(kZeroWait);
+  });
+  auto found = scrapers_.find(scraper);
+  if (found == scrapers_.end()) {
+    found = scrapers_.emplace(std::string(scraper), Scraper()).first;
+    // A stranger too many: as one that has seen nothing, so that zeros wait for their time.
+    if (scrapers_.size() > kMaxScrapers) generation = 0;
+  }
+  found->second = {std::max(found->second.generation, generation), now};
+}
+
+// The generation that everybody who scrapes has seen; 0 where nobody does.
+uint64_t Ledger::State::ScrapedByAll(client::MonotonicTime now) const {
+  const std::lock_guard lock(mutex_);
+  std::optional<uint64_t> least;
+  for (const auto& [name, scraper] : scrapers_) {
+    if (now - scraper.seen >= absl::ToChronoNanoseconds(kZeroWait)) continue;
+    least = std::min(least.value_or(scraper.generation), scraper.generation);
+  }
+  return least.value_or(0);
+}
+
+void Ledger::State::PromoteZeros(Change& change) {
+  const client::MonotonicTime now = clock_.Now();
+  const uint64_t scraped = ScrapedByAll(now);
   for (const SeriesKey& key : waiting_) {
     const Series& series = families_[key.first].series.at(key.second);
     if (series.zero_generation == 0) continue;

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "client/clock.h"
+#include "gateway/ci_catalog.h"
 #include "gateway/ci_series.h"
 #include "gateway/collector_ledger.h"
 #include "gateway/run_counter.h"
@@ -52,6 +53,7 @@ class Ledger final : public CollectorLedger {
     absl::Duration busy_timeout = absl::Seconds(5);
     // What the file may grow to, in pages of 4 KiB; 0: what the disk holds.
     int64_t max_pages = 0;
+    size_t max_series = kDefaultMaxSeries;  // of a family; see SeriesCap
     // For tests: told of each statement before it runs, and of "published" after a commit.
     std::function<void(std::string_view statement)> on_statement = {};
   };
@@ -77,6 +79,9 @@ class Ledger final : public CollectorLedger {
   absl::StatusOr<std::vector<std::string>> Unknown(const std::string& organization,
                                                    const std::string& project_id,
                                                    std::vector<std::string> ids) override;
+  // Those with a run within kLastRunMemory.
+  absl::StatusOr<std::vector<LastRunOf>> LastRuns(const std::string& organization,
+                                                  const std::string& project_id) override;
   // `batch.watermark` moves the mark kPipelinesMark, never back.
   absl::StatusOr<CommitOutcome> Commit(const CollectedBatch& batch) override;
   static constexpr char kPipelinesMark[] = "pipelines";
@@ -100,8 +105,10 @@ class Ledger final : public CollectorLedger {
     uint64_t generation = 0;
   };
   Published View() const;
-  // A scraper has been sent the whole snapshot of this generation. Any thread.
-  void SeriesScraped(uint64_t generation);
+  // A scraper has been sent the whole snapshot of this generation. Where several scrape, a zero
+  // waits for each of those that came within kZeroWait. Any thread.
+  void SeriesScraped(uint64_t generation, std::string_view scraper = {});
+  static constexpr size_t kMaxScrapers = 16;  // told apart; more of them wait for kZeroWait
 
   struct Stats {
     uint64_t counted = 0;     // finished things that were new, since the start, as all below

@@ -191,8 +191,8 @@ Metrics::Families::Families(const Options& options)
                                     "Calls refused because of who made them, by reason.")),
       ci_series_dropped(CounterFamily(registry, "semaphoreci_gateway_ci_series_dropped_total",
                                       "Series left out of the pages of CI facts because their "
-                                      "family was over its cap or they did not fit it; 0 unless "
-                                      "something is wrong.")
+                                      "family was full or they did not fit it, counted with each "
+                                      "page.")
                             .Add({})),
       unknown_fields(CounterFamily(registry, "semaphoreci_gateway_unknown_fields_total",
                                    "Fields in replies of the Semaphore API that this release does "
@@ -479,6 +479,7 @@ std::vector<Metrics::Description> Metrics::Catalog() {
   metrics.SetCollectorSource([] {
     CollectorState state;
     state.organizations.emplace_back();
+    state.organizations.back().last_successes = {{"any", 0}};
     state.organizations.back().watermarks = {{"any", 0}};
     state.series = {{"any", 0}};
     return state;

@@ -114,9 +114,10 @@ class Metrics {
       uint64_t polls_failed = 0;
       uint64_t counted = 0;
       uint64_t duplicates = 0;
-      double last_success_seconds = 0;  // since 1970; 0: none yet
       double interval_seconds = 0;
-      std::vector<std::pair<std::string, double>> watermarks;  // project, seconds since 1970
+      // By project, in seconds since 1970; without those that have none yet.
+      std::vector<std::pair<std::string, double>> last_successes;
+      std::vector<std::pair<std::string, double>> watermarks;
     };
     std::vector<Organization> organizations;
     std::vector<std::pair<std::string, uint64_t>> series;  // by CI family

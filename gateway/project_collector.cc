@@ -23,6 +23,15 @@ constexpr char kDeploymentsMark[] = "deployments";
 
 // Pipelines whose details are held at a time.
 constexpr size_t kDetailedAtOnce = 20;
+// Finished ones seen outside a walk that are held; the walk finds all but those dated back far.
+constexpr size_t kMaxSeen = 2000;
+constexpr size_t kSeenAtOnce = 200;
+// A pipeline that cannot be described is counted without details: after few polls when others can,
+// after many when nothing else says whether upstream is in trouble.
+constexpr int kDescribeTries = 3;
+constexpr int kLonelyDescribeTries = 20;
+constexpr size_t kMaxUndescribed = 1000;
+constexpr size_t kMaxUnreadable = 1000;
 // Automatic promotions are triggered and decided within this after the pipeline's end.
 constexpr std::chrono::seconds kPromotionDelay{60};
 constexpr int kPromotionTries = 5;
@@ -64,23 +73,27 @@ bool IsAbsence(const absl::Status& status) {
 }
 
 ProjectCollector::ProjectCollector(const CollectingFor& collecting, std::string project_id,
-                                   std::string name)
-    : collecting_(collecting), project_id_(std::move(project_id)) {
+                                   std::string name, absl::Duration backfill)
+    : collecting_(collecting), project_id_(std::move(project_id)), backfill_(backfill) {
   state_.organization = collecting.organization;
   state_.project_id = project_id_;
   state_.name = std::move(name);
 }
 
+// The series of the new name are to exist at 0, too.
+void ProjectCollector::Rename(const std::string& name) {
+  state_.name = name;
+  discovered_.clear();
+}
+
 asio::awaitable<absl::Status> ProjectCollector::Poll() {
   co_await asio::this_coro::throw_if_cancelled(false);
-  absl::Status status = co_await Look();
+  described_before_poll_ = described_;
+  absl::Status status = co_await LoadLastRuns();
+  if (status.ok()) status = co_await Look();
   if (status.ok()) status = co_await ReadOldOnes();
   if (status.ok() && WalkIsDue()) status = co_await WalkFinished();
-  if (status.ok() && !finished_.empty()) {
-    // What finished is in the walk as a rule; one that upstream dated back is not.
-    std::vector<v1::Pipeline> finished = std::exchange(finished_, {});
-    status = co_await CommitPage(std::move(finished), true, std::nullopt);
-  }
+  if (status.ok()) status = co_await CommitSeen();
   state_.SetActive(active_);
   if (!status.ok()) co_return status;
   if (collecting_.level >= CiLevel::kPipeline) status = co_await PollPromotions();
@@ -95,6 +108,49 @@ asio::awaitable<absl::Status> ProjectCollector::Poll() {
     }
   }
   co_return status;
+}
+
+// Of refs that are listed still.
+ProjectCollector::Doing ProjectCollector::LoadLastRuns() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  state_.ForgetRuns(collecting_.clock.WallNow() - kLastRunMemory);
+  if (last_runs_loaded_) co_return absl::OkStatus();
+  auto work = [&ledger = collecting_.ledger, organization = collecting_.organization,
+               project = project_id_] { return ledger.LastRuns(organization, project); };
+  const absl::StatusOr<std::vector<LastRunOf>> runs =
+      co_await OnThread(collecting_.ledger_thread, std::move(work));
+  if (!runs.ok()) co_return runs.status();
+  for (const LastRunOf& each : *runs) {
+    v1::Pipeline of_ref;
+    of_ref.set_branch_name(each.ref);
+    if (collecting_.listed_ref(of_ref).has_value()) state_.AddRun(each.file, each.ref, each.run);
+  }
+  last_runs_loaded_ = true;
+  co_return absl::OkStatus();
+}
+
+void ProjectCollector::AddRun(const v1::Pipeline& pipeline) {
+  if (!pipeline.has_done_time()) return;
+  const std::optional<std::string> ref = collecting_.listed_ref(pipeline);
+  if (!ref.has_value()) return;
+  const LastRun run = LastRun::Of(pipeline);
+  if (run.done < collecting_.clock.WallNow() - kLastRunMemory) return;
+  const std::string file = PipelineFile(pipeline);
+  if (state_.AddRun(file, *ref, run)) unsaved_runs_.emplace(file, *ref);
+}
+
+// What finished is in the walk as a rule; one that upstream dated back is not.
+ProjectCollector::Doing ProjectCollector::CommitSeen() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  while (!finished_.empty()) {
+    const size_t rest = finished_.size() - std::min(finished_.size(), kSeenAtOnce);
+    std::vector<v1::Pipeline> some(finished_.begin() + static_cast<ptrdiff_t>(rest),
+                                   finished_.end());
+    const absl::Status status = co_await CommitPage(std::move(some), true, std::nullopt);
+    if (!status.ok()) co_return status;
+    finished_.resize(rest);
+  }
+  co_return absl::OkStatus();
 }
 
 // The youngest pipelines, back to the oldest one that is known to be active.
@@ -113,27 +169,33 @@ ProjectCollector::Doing ProjectCollector::Look() {
     if (token.empty()) break;
   }
   for (const v1::Pipeline& pipeline : pipelines) {
-    if (pipeline.state() != v1::PIPELINE_STATE_DONE) continue;
-    const std::optional<std::string> ref = collecting_.listed_ref(pipeline);
-    if (ref.has_value()) state_.AddRun(*ref, pipeline);
+    if (pipeline.state() == v1::PIPELINE_STATE_DONE) AddRun(pipeline);
   }
   for (v1::Pipeline& pipeline : active_.Listed(pipelines, token.empty())) {
-    finished_.push_back(std::move(pipeline));
+    if (finished_.size() < kMaxSeen) finished_.push_back(std::move(pipeline));
   }
   walk_wanted_ |= !finished_.empty() || active_.cut_off();
   co_return co_await Discover(std::move(pipelines));
 }
 
+// One that cannot be read must not stop the others.
 ProjectCollector::Doing ProjectCollector::ReadOldOnes() {
   co_await asio::this_coro::throw_if_cancelled(false);
   for (const std::string& id : active_.ToRead()) {
     absl::StatusOr<v1::Pipeline> pipeline =
         co_await collecting_.reads.Pipeline(id, v1::PIPELINE_VIEW_BASIC);
-    if (!pipeline.ok() && !IsAbsence(pipeline.status())) co_return pipeline.status();
-    if (!pipeline.ok()) {
+    if (absl::IsCancelled(pipeline.status())) co_return pipeline.status();
+    if (IsAbsence(pipeline.status())) {
       active_.Forget(id);
+    } else if (!pipeline.ok()) {
+      if (unreadable_.size() >= kMaxUnreadable || !unreadable_.insert(id).second) continue;
+      collecting_.log.Warning("pipeline_unreadable",
+                              {{"organization", collecting_.organization},
+                               {"project", state_.name},
+                               {"pipeline_id", id},
+                               {"message", std::string(pipeline.status().message())}});
     } else if (active_.Read(*pipeline)) {
-      finished_.push_back(*std::move(pipeline));
+      if (finished_.size() < kMaxSeen) finished_.push_back(*std::move(pipeline));
       walk_wanted_ = true;
     }
   }
@@ -155,8 +217,7 @@ ProjectCollector::Doing ProjectCollector::WalkFinished() {
   if (!watermark.ok()) co_return watermark.status();
   const MonotonicTime now = collecting_.clock.Now();
   const bool reconcile = !next_reconcile_.has_value() || now >= *next_reconcile_;
-  const WalkPlan plan =
-      PlanWalk(*watermark, reconcile, collecting_.backfill, collecting_.clock.WallNow());
+  const WalkPlan plan = PlanWalk(*watermark, reconcile, backfill_, collecting_.clock.WallNow());
   Walk walk(plan.from, plan.to);
   absl::Time newest = std::max(watermark->value_or(absl::InfinitePast()), plan.least_watermark);
   while (std::optional<Walk::Query> query = walk.Next()) {
@@ -181,7 +242,7 @@ ProjectCollector::Doing ProjectCollector::WalkFinished() {
   watermark_ = newest;
   last_walk_ = now;
   if (reconcile) next_reconcile_ = now + absl::ToChronoNanoseconds(kReconcileInterval);
-  walk_wanted_ = !plan.count && collecting_.backfill > absl::ZeroDuration();  // to count at once
+  walk_wanted_ = !plan.count && backfill_ > absl::ZeroDuration();  // to count at once
   co_return absl::OkStatus();
 }
 
@@ -198,27 +259,31 @@ ProjectCollector::Doing ProjectCollector::CommitPage(std::vector<v1::Pipeline> p
     pipeline.set_pipeline_id(PipelineKey(pipeline));
     ids.push_back(pipeline.pipeline_id());
     active_.Forget(pipeline.pipeline_id());
-    const std::optional<std::string> ref = collecting_.listed_ref(pipeline);
-    if (ref.has_value()) state_.AddRun(*ref, pipeline);
+    AddRun(pipeline);
   }
   if (!ids.empty()) {
     const absl::StatusOr<std::set<std::string>> unknown = co_await Unknown(std::move(ids));
     if (!unknown.ok()) co_return unknown.status();
     const std::set<std::string>& fresh = *unknown;
-    std::erase_if(pipelines, [&fresh](const v1::Pipeline& pipeline) {
+    const uint64_t known = std::erase_if(pipelines, [&fresh](const v1::Pipeline& pipeline) {
       return fresh.count(pipeline.pipeline_id()) == 0;
     });
+    if (count) collecting_.committed({.counted = 0, .duplicates = known}, {});
   }
-  if (pipelines.empty() && !watermark.has_value()) co_return absl::OkStatus();
+  if (pipelines.empty() && !watermark.has_value() && unsaved_runs_.empty()) {
+    co_return absl::OkStatus();
+  }
   co_return co_await CommitNew(std::move(pipelines), count, watermark);
 }
 
+// The watermark waits for those whose details are still to come.
 ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pipelines, bool count,
                                                     std::optional<absl::Time> watermark) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const bool detailed = count && collecting_.level >= CiLevel::kBlock;
   CollectedBatch batch = NewBatch();
   batch.count = count;
+  absl::Status postponed;
   for (v1::Pipeline& pipeline : pipelines) {
     if (count) QueuePromotions(pipeline);
     if (!detailed) {
@@ -226,6 +291,10 @@ ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pi
       continue;
     }
     absl::StatusOr<CollectedPipeline> collected = co_await WithDetails(std::move(pipeline));
+    if (absl::IsInternal(collected.status())) {
+      postponed = collected.status();
+      continue;
+    }
     if (!collected.ok()) co_return collected.status();
     batch.pipelines.push_back(*std::move(collected));
     if (batch.pipelines.size() < kDetailedAtOnce) continue;
@@ -234,43 +303,57 @@ ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pi
     const absl::Status status = co_await Commit(std::move(full));
     if (!status.ok()) co_return status;
   }
-  batch.watermark = watermark;
-  co_return co_await Commit(std::move(batch));
+  if (postponed.ok()) batch.watermark = watermark;
+  const absl::Status status = co_await Commit(std::move(batch));
+  co_return status.ok() ? postponed : status;
 }
 
-// One that cannot be described (it is gone, or upstream stumbles over it each time) is counted
-// without details: a single one must not stop all others.
+// Whether the details of one that upstream stumbles over are not worth waiting for any more.
+bool ProjectCollector::GiveUpDetails(const std::string& pipeline_id) {
+  const auto found = undescribed_.find(pipeline_id);
+  if (found == undescribed_.end() && undescribed_.size() >= kMaxUndescribed) return true;
+  Undescribed& entry =
+      undescribed_.try_emplace(pipeline_id, Undescribed{0, described_before_poll_}).first->second;
+  const int most = described_ > entry.described_before ? kDescribeTries : kLonelyDescribeTries;
+  if (++entry.tries < most) return false;
+  undescribed_.erase(pipeline_id);
+  return true;
+}
+
+// One that is gone is counted without details; so is in the end one that upstream stumbles over
+// each time: a single one must not stop all others. INTERNAL: it stumbled, and is to be asked
+// again.
 ProjectCollector::Reading<CollectedPipeline> ProjectCollector::WithDetails(v1::Pipeline pipeline) {
   co_await asio::this_coro::throw_if_cancelled(false);
-  const auto hopeless = [](const absl::Status& status) {
-    return IsAbsence(status) || absl::IsInternal(status);
-  };
   CollectedPipeline out;
   absl::StatusOr<v1::Pipeline> full =
       co_await collecting_.reads.Pipeline(pipeline.pipeline_id(), v1::PIPELINE_VIEW_FULL);
-  if (!full.ok() && !hopeless(full.status())) co_return full.status();
+  absl::Status missing = full.status();
   out.pipeline = std::move(pipeline);
-  if (!full.ok()) {
-    collecting_.log.Warning("pipeline_without_details",
-                            {{"organization", collecting_.organization},
-                             {"project", state_.name},
-                             {"pipeline_id", out.pipeline.pipeline_id()},
-                             {"message", std::string(full.status().message())}});
-    co_return out;
-  }
-  out.pipeline.mutable_blocks()->Swap(full->mutable_blocks());
-  if (collecting_.level < CiLevel::kJob) co_return out;
+  if (full.ok()) out.pipeline.mutable_blocks()->Swap(full->mutable_blocks());
   for (const v1::Block& block : out.pipeline.blocks()) {
+    if (collecting_.level < CiLevel::kJob) break;
     for (const v1::BlockJob& entry : block.jobs()) {
       if (entry.job_id().empty()) continue;
       absl::StatusOr<v1::Job> job = co_await collecting_.reads.Job(entry.job_id());
-      if (job.ok()) {
-        out.jobs.push_back(*std::move(job));
-      } else if (!hopeless(job.status())) {
-        co_return job.status();
-      }
+      if (!job.ok() && !IsAbsence(job.status())) missing.Update(job.status());
+      if (!job.ok() && !IsAbsence(job.status()) && !absl::IsInternal(job.status())) break;
+      if (job.ok()) out.jobs.push_back(*std::move(job));
     }
   }
+  if (missing.ok()) {
+    ++described_;
+    undescribed_.erase(out.pipeline.pipeline_id());
+    co_return out;
+  }
+  const bool stumbles = absl::IsInternal(missing);
+  if (!stumbles && !IsAbsence(missing)) co_return missing;
+  if (stumbles && !GiveUpDetails(out.pipeline.pipeline_id())) co_return missing;
+  collecting_.log.Warning("pipeline_without_details",
+                          {{"organization", collecting_.organization},
+                           {"project", state_.name},
+                           {"pipeline_id", out.pipeline.pipeline_id()},
+                           {"message", std::string(missing.message())}});
   co_return out;
 }
 
@@ -329,12 +412,19 @@ ProjectCollector::Doing ProjectCollector::Commit(CollectedBatch batch) {
   if (batch.count) {
     for (const CollectedPipeline& each : batch.pipelines) done.push_back(DoneTime(each.pipeline));
   }
+  for (const auto& key : unsaved_runs_) {
+    const auto run = state_.last_runs.find(key);
+    if (run != state_.last_runs.end()) {
+      batch.last_runs.push_back({key.first, key.second, run->second});
+    }
+  }
   auto work = [&ledger = collecting_.ledger, batch = std::move(batch)] {
     return ledger.Commit(batch);
   };
   const absl::StatusOr<CommitOutcome> outcome =
       co_await OnThread(collecting_.ledger_thread, std::move(work));
   if (!outcome.ok()) co_return outcome.status();
+  unsaved_runs_.clear();
   const absl::Time now = collecting_.clock.WallNow();
   std::vector<absl::Duration> lags;
   for (const absl::Time time : done) lags.push_back(std::max(now - time, absl::ZeroDuration()));

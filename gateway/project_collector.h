@@ -35,7 +35,6 @@ namespace semaphore::gateway {
 struct CollectingFor {
   std::string organization;
   CiLevel level = CiLevel::kPipeline;
-  absl::Duration backfill;
   absl::Duration interval;  // between polls of a project, as configured
   // The label of a listed ref; nothing for the others.
   std::function<std::optional<std::string>(const v1::Pipeline&)> listed_ref;
@@ -55,14 +54,16 @@ struct CollectingFor {
 
 class ProjectCollector {
  public:
-  ProjectCollector(const CollectingFor& collecting, std::string project_id, std::string name);
+  // How far back counting begins at the very first poll.
+  ProjectCollector(const CollectingFor& collecting, std::string project_id, std::string name,
+                   absl::Duration backfill);
 
   // One poll. It fails with the first thing that failed; what was found before is kept.
   boost::asio::awaitable<absl::Status> Poll();
 
   const std::string& project_id() const { return project_id_; }
   const std::string& name() const { return state_.name; }
-  void Rename(const std::string& name) { state_.name = name; }
+  void Rename(const std::string& name);
   const ProjectState& state() const { return state_; }
   // Of the last complete walk; nothing before.
   std::optional<absl::Time> watermark() const { return watermark_; }
@@ -83,13 +84,19 @@ class ProjectCollector {
     bool read = false;
     std::optional<absl::Time> last_passed;
   };
+  struct Undescribed {
+    int tries = 0;
+    uint64_t described_before = 0;  // others, before the poll in which it failed first
+  };
   struct WaitingDeployment {
     std::string target_id;
     v1::Deployment deployment;
   };
 
+  Doing LoadLastRuns();
   Doing Look();
   Doing ReadOldOnes();
+  Doing CommitSeen();
   bool WalkIsDue() const;
   Doing WalkFinished();
   Doing CommitPage(std::vector<v1::Pipeline> pipelines, bool count,
@@ -97,6 +104,8 @@ class ProjectCollector {
   Doing CommitNew(std::vector<v1::Pipeline> pipelines, bool count,
                   std::optional<absl::Time> watermark);
   Reading<CollectedPipeline> WithDetails(v1::Pipeline pipeline);
+  bool GiveUpDetails(const std::string& pipeline_id);
+  void AddRun(const v1::Pipeline& pipeline);
   Doing Commit(CollectedBatch batch);
   Reading<std::optional<absl::Time>> Mark(const char* name);
   Reading<std::set<std::string>> Unknown(std::vector<std::string> ids);
@@ -115,10 +124,17 @@ class ProjectCollector {
   const CollectingFor& collecting_;
   const std::string project_id_;
   ProjectState state_;
+  const absl::Duration backfill_;
   std::optional<absl::Time> watermark_;
+  bool last_runs_loaded_ = false;
+  std::set<std::pair<std::string, std::string>> unsaved_runs_;  // keys of last_runs
 
   ActivePipelines active_;
-  std::vector<v1::Pipeline> finished_;                        // seen by a look, not yet committed
+  std::vector<v1::Pipeline> finished_;              // seen by a look, not yet committed
+  std::set<std::string> unreadable_;                // ids, told in the log
+  std::map<std::string, Undescribed> undescribed_;  // by id
+  uint64_t described_ = 0;
+  uint64_t described_before_poll_ = 0;
   std::set<std::pair<std::string, std::string>> discovered_;  // files and branches told
   bool walk_wanted_ = true;
   client::MonotonicTime last_walk_;

@@ -18,6 +18,14 @@ uint64_t At(const std::vector<uint64_t>& counts, size_t index) {
   return index < counts.size() ? counts[index] : 0;
 }
 
+// Names may be the same once they are clean, and a series must not be there twice.
+std::map<std::string, double> ByCleanName(
+    const std::vector<std::pair<std::string, double>>& values) {
+  std::map<std::string, double> out;
+  for (const auto& [name, value] : values) out[CleanLabelValue(name)] = value;
+  return out;
+}
+
 }  // namespace
 
 void ScrapeTimeMetrics::Counter(const char* name, const char* help, Labels labels, uint64_t value) {
@@ -187,18 +195,15 @@ void ScrapeTimeMetrics::AddCollector(const Metrics::CollectorState& state) {
     Counter("semaphoreci_gateway_collector_duplicates_total",
             "Finished pipelines that the ledger refused because it had them.", {of},
             organization.duplicates);
-    Gauge("semaphoreci_gateway_collector_last_success_timestamp_seconds",
-          "When a project was last collected without failure, in seconds since 1970.", {of},
-          organization.last_success_seconds);
     Gauge("semaphoreci_gateway_collector_interval_seconds",
           "Time between two polls of a project that is in force, in seconds.", {of},
           organization.interval_seconds);
-    // Names may be the same once they are clean, and a series must not be there twice.
-    std::map<std::string, double> watermarks;
-    for (const auto& [project, seconds] : organization.watermarks) {
-      watermarks[CleanLabelValue(project)] = seconds;
+    for (const auto& [project, seconds] : ByCleanName(organization.last_successes)) {
+      Gauge("semaphoreci_gateway_collector_last_success_timestamp_seconds",
+            "When a project was last collected without failure, in seconds since 1970.",
+            {of, {"project", project}}, seconds);
     }
-    for (const auto& [project, seconds] : watermarks) {
+    for (const auto& [project, seconds] : ByCleanName(organization.watermarks)) {
       Gauge("semaphoreci_gateway_collector_watermark_timestamp_seconds",
             "Up to when finished pipelines are counted, by Semaphore's clock, in seconds since "
             "1970.",
@@ -210,7 +215,7 @@ void ScrapeTimeMetrics::AddCollector(const Metrics::CollectorState& state) {
           ToDouble(count));
   }
   Counter("semaphoreci_gateway_ci_series_overflow_total",
-          "Increments that were folded or left out because their family was full.", {},
+          "Increments that were counted as other because their family was full.", {},
           state.overflow);
   Counter("semaphoreci_gateway_ci_series_expired_total",
           "Series of CI facts dropped because nothing happened to them for long.", {},

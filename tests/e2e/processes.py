@@ -171,10 +171,11 @@ class Gateway(Program):
         return [line for line in parsed if line.get("event") == event]
 
     def get(self, path):
-        """Status and text of a page of the admin server."""
+        """Status and text of a page of the admin server, asked for as Prometheus does."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        request = urllib.request.Request(self.admin + path, headers={"x-prometheus-scrape-timeout-seconds": "10"})
         try:
-            with opener.open(self.admin + path, timeout=LIMIT_SECONDS) as response:
+            with opener.open(request, timeout=LIMIT_SECONDS) as response:
                 return response.status, response.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -66,10 +66,11 @@ class AdminServerTest : public testing::Test {
     if (collects_) {
       sources.ci_snapshot = [this] { return snapshot_; };
       sources.ci_scraped = [this](const std::shared_ptr<const CiSnapshot>& snapshot,
-                                  uint64_t dropped) {
+                                  uint64_t dropped, std::string_view scraper) {
         const std::lock_guard lock(mutex_);
         if (snapshot == snapshot_) ++scrapes_;
         dropped_ += dropped;
+        scrapers_.emplace_back(scraper);
       };
     }
     sources.not_ready_because = [this] {
@@ -104,14 +105,30 @@ class AdminServerTest : public testing::Test {
   std::vector<std::string> reasons_;
   bool collects_ = false;
   std::shared_ptr<const CiSnapshot> snapshot_;
-  int scrapes_ = 0;       // guarded by mutex_
-  uint64_t dropped_ = 0;  // guarded by mutex_
+  int scrapes_ = 0;                    // guarded by mutex_
+  uint64_t dropped_ = 0;               // guarded by mutex_
+  std::vector<std::string> scrapers_;  // guarded by mutex_
   std::unique_ptr<AdminServer> server_;
   std::thread thread_;
 };
 
 bool Contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
+}
+
+TEST_F(AdminServerTest, TellsScrapersApartAndPeopleFromThem) {
+  collects_ = true;
+  snapshot_ = std::make_shared<CiSnapshot>();
+  Start();
+  const std::string scrapes = "X-Prometheus-Scrape-Timeout-Seconds: 10\r\n";
+  Get("/metrics/ci", "GET", scrapes + "User-Agent: Prometheus/2.42.0\r\n");
+  Get("/metrics/ci", "GET", scrapes + "User-Agent: " + std::string(1000, 'x') + "\r\n");
+  Get("/metrics/ci", "GET", "User-Agent: curl/7.88.1\r\n");
+  const std::lock_guard lock(mutex_);
+  ASSERT_EQ(scrapers_.size(), 3u);
+  EXPECT_EQ(scrapers_[0], "127.0.0.1 Prometheus/2.42.0");
+  EXPECT_EQ(scrapers_[1], "127.0.0.1 " + std::string(200, 'x'));
+  EXPECT_EQ(scrapers_[2], "");
 }
 
 TEST_F(AdminServerTest, MetricsAreServedInTextFormat) {

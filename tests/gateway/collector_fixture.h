@@ -44,6 +44,12 @@ class LedgerInMemory final : public CollectorLedger {
     std::erase_if(ids, [&](const std::string& each) { return known.count({id, each}) > 0; });
     return ids;
   }
+  absl::StatusOr<std::vector<LastRunOf>> LastRuns(const std::string&,
+                                                  const std::string& id) override {
+    std::vector<LastRunOf> runs;
+    for (const auto& [key, run] : last_runs[id]) runs.push_back(run);
+    return runs;
+  }
   absl::StatusOr<CommitOutcome> Commit(const CollectedBatch& batch) override {
     if (!trouble.ok()) return trouble;
     CommitOutcome outcome;
@@ -64,10 +70,14 @@ class LedgerInMemory final : public CollectorLedger {
       if (batch.count) deployments.push_back(each);
     }
     for (const CollectedPromotion& each : batch.promotions) promotions.push_back(each);
+    for (const LastRunOf& each : batch.last_runs) {
+      last_runs[batch.project_id][{each.file, each.ref}] = each;
+    }
     if (batch.watermark.has_value()) watermarks[{batch.project_id, "pipelines"}] = *batch.watermark;
     return outcome;
   }
 
+  std::map<std::string, std::map<Key, LastRunOf>> last_runs;  // by project, and file and ref
   std::map<Key, absl::Time> watermarks;
   std::set<Key> known;
   std::vector<std::string> counted;
@@ -138,7 +148,7 @@ class CollectorFixture : public testing::Test {
   }
   // -1: there is no such series.
   double State(std::string_view name, const std::vector<std::string>& labels) const {
-    const StateFamilies families = MakeStateFamilies(collector_->State(), CiLevel::kJob);
+    const StateFamilies families = MakeStateFamilies(collector_->State(), {.level = CiLevel::kJob});
     const CiSeries* const series = Find(families, name, labels);
     return series == nullptr ? -1 : series->value;
   }

@@ -92,7 +92,7 @@ class CollectorThreadsTest : public testing::Test {
       const Ledger::Published published = ledger_->View();
       ledger_->SeriesScraped(published.generation);
       (void)ledger_->GetStats();
-      (void)MakeStateFamilies(collector_->State(), CiLevel::kPipeline);
+      (void)MakeStateFamilies(collector_->State(), {});
       (void)collector_->Notes();
       std::atomic<bool> settled = false;
       asio::post(ledger_context_, [&] {

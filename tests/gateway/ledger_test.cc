@@ -209,6 +209,78 @@ TEST_F(LedgerTest, ANewSeriesIsZeroUntilAScrapeHasReturnedThat) {
   EXPECT_EQ(Value(*ledger, RunsName("passed")), 2) << "known by now, at once";
 }
 
+TEST_F(LedgerTest, ANewSeriesIsZeroUntilEveryScraperHasSeenThat) {
+  const auto ledger = Open();
+  ledger->SeriesScraped(ledger->View().generation, "one");
+  ledger->SeriesScraped(ledger->View().generation, "other");
+  clock_.Advance(seconds(30));
+  ASSERT_TRUE(ledger->Commit(BatchOf({PipelineOf({})})).ok());
+  ledger->SeriesScraped(ledger->View().generation, "one");
+  ASSERT_TRUE(ledger->Settle().ok());
+  EXPECT_EQ(Value(*ledger, RunsName("passed")), 0);
+  ledger->SeriesScraped(ledger->View().generation, "other");
+  ASSERT_TRUE(ledger->Settle().ok());
+  EXPECT_EQ(Value(*ledger, RunsName("passed")), 1);
+}
+
+TEST_F(LedgerTest, AScraperThatIsGoneIsNotWaitedForLonger) {
+  const auto ledger = Open();
+  ledger->SeriesScraped(ledger->View().generation, "gone");
+  clock_.Advance(seconds(100));
+  ASSERT_TRUE(ledger->Commit(BatchOf({PipelineOf({})})).ok());
+  clock_.Advance(seconds(20));
+  ledger->SeriesScraped(ledger->View().generation, "here");
+  ASSERT_TRUE(ledger->Settle().ok());
+  EXPECT_EQ(Value(*ledger, RunsName("passed")), 1);
+}
+
+TEST_F(LedgerTest, MoreScrapersThanAreToldApartOnlyMakeZerosWait) {
+  const auto ledger = Open();
+  ASSERT_TRUE(ledger->Commit(BatchOf({PipelineOf({})})).ok());
+  for (size_t i = 0; i <= Ledger::kMaxScrapers; ++i) {
+    ledger->SeriesScraped(ledger->View().generation, std::to_string(i));
+  }
+  ASSERT_TRUE(ledger->Settle().ok());
+  EXPECT_EQ(Value(*ledger, RunsName("passed")), 0);
+  clock_.Advance(seconds(120));
+  ASSERT_TRUE(ledger->Settle().ok());
+  EXPECT_EQ(Value(*ledger, RunsName("passed")), 1);
+}
+
+TEST_F(LedgerTest, LastRunsAreKeptForAMonth) {
+  auto ledger = Open();
+  CollectedBatch batch = BatchOf({});
+  const absl::Time now = clock_.WallNow();
+  const LastRun young = {v1::PIPELINE_RESULT_FAILED, now - absl::Hours(5), now - absl::Hours(1),
+                         absl::Seconds(90)};
+  batch.last_runs = {
+      {"a.yml", "main", young},
+      {"old.yml", "main", {v1::PIPELINE_RESULT_PASSED, {}, now - absl::Hours(24 * 31), {}}}};
+  ASSERT_TRUE(ledger->Commit(batch).ok());
+  Reopen(ledger);
+  const absl::StatusOr<std::vector<LastRunOf>> runs = ledger->LastRuns("acme", "project-1");
+  ASSERT_TRUE(runs.ok()) << runs.status();
+  ASSERT_EQ(runs->size(), 1u);
+  EXPECT_EQ((*runs)[0].file, "a.yml");
+  EXPECT_EQ((*runs)[0].ref, "main");
+  EXPECT_TRUE((*runs)[0].run == young);
+  EXPECT_EQ(ledger->LastRuns("acme", "another")->size(), 0u);
+  EXPECT_EQ(ledger->LastRuns("another", "project-1")->size(), 0u);
+}
+
+TEST_F(LedgerTest, TheCapIsAsConfigured) {
+  const auto ledger = *TryOpen({.max_series = 200});
+  CollectedBatch batch = BatchOf({});
+  for (size_t i = 0; i < 205; ++i) {
+    CollectedPromotion& promotion = batch.promotions.emplace_back();
+    promotion.pipeline_id = "a";
+    promotion.promotion.set_name("p" + std::to_string(i));
+    promotion.promotion.set_state(v1::PROMOTION_STATE_PASSED);
+  }
+  ASSERT_TRUE(ledger->Commit(batch).ok());
+  EXPECT_EQ(ledger->GetStats().overflow, 5u);
+}
+
 TEST_F(LedgerTest, ANewSeriesIsZeroForTwoMinutesIfNobodyScrapes) {
   const auto ledger = Open();
   ASSERT_TRUE(ledger->Commit(BatchOf({PipelineOf({})})).ok());
