@@ -253,7 +253,8 @@ def overview():
     listed = f'{PROJECT}, ref!="other"'
     dashboard("overview", "Overview", "Is everything all right, in all projects? From here to the others.",
               [ORGANIZATION_VARIABLE, PROJECT_VARIABLE], [
-        stat("Broken branches", "Pipelines on listed refs (main branches) whose last run that passed or failed has failed.",
+        stat("Broken branches", "Pipelines on listed refs (main branches) whose last verdict is failed. Stopped and "
+             "canceled runs are no verdict.",
              f'sum by (organization) (max by (organization, project, pipeline, ref) '
              f'(semaphoreci_pipeline_last_result{{{PROJECT}, result="failed"}}))',
              "short", ZERO_IS_GOOD),
@@ -424,7 +425,8 @@ def dora():
     by_target = f"{BY_PROJECT}, target"
     target_legend = "{{organization}} {{project}} {{target}}"
     # Prometheus may not have the whole of the chosen time, so it is asked since when it knows the organization.
-    seconds = f"(time() - min by (organization) (min_over_time(timestamp(semaphoreci_up{{{ORGANIZATION}}})[$__range:5m])))"
+    times = f"timestamp(semaphoreci_up{{{ORGANIZATION}}})"
+    seconds = f"(time() - min by (organization) (min_over_time({times}[$__range:5m])))"
     per_day = f"86400 * {ratio(increase(deployments, passed, '$__range'), seconds)}"
     dashboard("dora", "DORA", "The four figures of software delivery, from deployments and main branches. A deployment "
               "counts when its pipeline has finished.",
