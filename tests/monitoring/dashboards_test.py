@@ -202,6 +202,20 @@ class Queries(unittest.TestCase):
                         for field in re.findall(r"__data\.fields\.(\w+)", json.dumps(override)):
                             self.assertIn(field, columns)
 
+    def test_where_results_have_colors_each_series_has_one(self):
+        for name, dashboard in DASHBOARDS.items():
+            chosen = {one: variable["allValue"] for one, variable in variables(dashboard).items()}
+            for panel in panels(dashboard):
+                overrides = panel["fieldConfig"]["overrides"]
+                if panel["type"] != "timeseries" or not overrides:
+                    continue
+                colored = [re.compile(override["matcher"]["options"].strip("/")) for override in overrides]
+                for target in panel["targets"]:
+                    for labels, _ in self.answer(target, filled_in(target["expr"], chosen)):
+                        legend = re.sub(r"{{(\w+)}}", lambda found: labels[found.group(1)], target["legendFormat"])
+                        with self.subTest(dashboard=name, panel=panel["title"], legend=legend):
+                            self.assertEqual(sum(bool(one.search(legend)) for one in colored), 1)
+
     def test_organizations_are_kept_apart_when_all_are_chosen(self):
         # Of web there are two. A heatmap has no place for a name.
         for name, dashboard in DASHBOARDS.items():
