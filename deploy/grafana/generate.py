@@ -32,8 +32,9 @@ def thresholds(steps):
     return {"mode": "absolute", "steps": [{"color": color, "value": value} for value, color in steps]}
 
 
-def color_override(name, color):
-    return {"matcher": {"id": "byName", "options": name},
+def color_override(word, color):
+    """For the series whose legends end with this word."""
+    return {"matcher": {"id": "byRegexp", "options": f"/\\b{word}$/"},
             "properties": [{"id": "color", "value": {"mode": "fixed", "fixedColor": color}}]}
 
 
@@ -60,11 +61,12 @@ def panel(kind, title, description, queries, unit, steps, width, height, every):
     return made
 
 
-def stat(title, description, expr, unit, steps=NEUTRAL, legend="", width=4, mappings=None, decimals=None):
+def stat(title, description, expr, unit, steps=NEUTRAL, legend="{{organization}}", width=4, mappings=None,
+         decimals=None):
     made = panel("stat", title, description, [query(expr, legend)], unit, steps, width, 4, None)
     made["options"] = {"colorMode": "value", "graphMode": "none", "justifyMode": "auto", "orientation": "auto",
                        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
-                       "textMode": "value_and_name" if legend else "value"}
+                       "textMode": "auto"}  # with the names when there are several
     defaults = made["fieldConfig"]["defaults"]
     defaults["noValue"] = "–"
     if mappings:
@@ -111,7 +113,8 @@ def value_mappings(words):
 
 def table(title, description, expr, unit, value=None, colored=None, width=12, height=8, steps=NEUTRAL, links=None):
     """`value` names the column of the samples; without it the labels say all. `colored` is a label whose words
-    have colors. `links` maps a label to the uid of a dashboard that is about it."""
+    have colors. `links` maps a label to the uid of a dashboard that is about it; the organization of the row goes
+    along, since two may have the same names."""
     made = panel("table", title, description, [query(expr)], unit, steps, width, height, None)
     made["options"] = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": ["sum"],
                                                                            "countRows": False, "fields": ""}}
@@ -132,7 +135,8 @@ def table(title, description, expr, unit, value=None, colored=None, width=12, he
     for label, uid in (links or {}).items():
         overrides.append({"matcher": {"id": "byName", "options": label}, "properties": [{"id": "links", "value": [
             {"title": f"More about this {label}",
-             "url": f"/d/{uid}?var-{label}=${{__value.raw:percentencode}}"
+             "url": f"/d/{uid}?var-organization=${{__data.fields.organization:percentencode}}"
+                    f"&var-{label}=${{__value.raw:percentencode}}"
                     "&${datasource:queryparam}&${__url_time_range}"}]}]})
     return made
 
@@ -202,9 +206,13 @@ def ratio(part, whole):
     return f"{part} / ({whole} > 0)"
 
 
-def quantile(share, name, matchers, window, by=""):
-    labels = f"{by}, le" if by else "le"
-    return f"histogram_quantile({share}, sum by ({labels}) (rate({name}_bucket{{{matchers}}}[{window}])))"
+# Two organizations may have the same names, so nothing that has an organization is put together without it.
+BY = "organization"
+BY_PROJECT = "organization, project"
+
+
+def quantile(share, name, matchers, window, by=BY):
+    return f"histogram_quantile({share}, sum by ({by}, le) (rate({name}_bucket{{{matchers}}}[{window}])))"
 
 
 def mean(name, matchers, window, by):
@@ -212,20 +220,31 @@ def mean(name, matchers, window, by):
     return ratio(total, f"sum by ({by}) (rate({name}_count{{{matchers}}}[{window}]))")
 
 
-def increase(name, matchers, window, by=""):
-    labels = f" by ({by})" if by else ""
-    return f"sum{labels} (increase({name}{{{matchers}}}[{window}]))"
+def increase(name, matchers, window, by=BY):
+    return f"sum by ({by}) (increase({name}{{{matchers}}}[{window}]))"
 
 
 def per_hour(name, matchers, by):
     return f"3600 * sum by ({by}) (rate({name}{{{matchers}}}[$__rate_interval]))"
 
 
-def pass_ratio(name, matchers, window, by=""):
+def pass_ratio(name, matchers, window, by=BY):
     return ratio(increase(name, f'{matchers}, result="passed"', window, by),
                  increase(name, f'{matchers}, result=~"passed|failed"', window, by))
 
 
+def fail_ratio(name, matchers, window, by=BY):
+    """Not one less the pass ratio: what has never passed has no series of passes."""
+    return ratio(increase(name, f'{matchers}, result="failed"', window, by),
+                 increase(name, f'{matchers}, result=~"passed|failed"', window, by))
+
+
+def data_age(matchers):
+    """Since the last successful collection, of the project of each organization that waits longest."""
+    return f"max by (organization) (time() - max by (organization, project) ({COLLECTED}{{{matchers}}}))"
+
+
+COLLECTED = "semaphoreci_gateway_collector_last_success_timestamp_seconds"
 RUNS = "semaphoreci_pipeline_runs_total"
 RUN_SECONDS = "semaphoreci_pipeline_run_duration_seconds"
 
@@ -234,39 +253,47 @@ def overview():
     listed = f'{PROJECT}, ref!="other"'
     dashboard("overview", "Overview", "Is everything all right, in all projects? From here to the others.",
               [ORGANIZATION_VARIABLE, PROJECT_VARIABLE], [
-        stat("Broken branches", "Pipelines on listed refs (main branches) whose last finished run failed.",
-             f'count(max by (organization, project, pipeline, ref) '
-             f'(semaphoreci_pipeline_last_result{{{PROJECT}, result="failed"}}) == 1) or vector(0)',
+        stat("Broken branches", "Pipelines on listed refs (main branches) whose last verdict is failed. Stopped and "
+             "canceled runs are no verdict.",
+             f'sum by (organization) (max by (organization, project, pipeline, ref) '
+             f'(semaphoreci_pipeline_last_result{{{PROJECT}, result="failed"}}))',
              "short", ZERO_IS_GOOD),
         stat("Pass rate", "Of the runs on listed refs that passed or failed in the chosen time, the share that passed. "
              "Stopped and canceled runs do not count.", pass_ratio(RUNS, listed, "$__range"), "percentunit",
              GOOD_WHEN_HIGH),
         stat("Runs", "Pipelines that finished in the chosen time, whatever the result.",
-             increase(RUNS, PROJECT, "$__range"), "short", decimals=0),
+             increase(RUNS, PROJECT, "$__range"), "short", width=3, decimals=0),
         stat("Median duration", "From creation to end, of passed pipelines that finished in the chosen time.",
              quantile(0.5, RUN_SECONDS, f'{PROJECT}, result="passed"', "$__range"), "s"),
-        stat("Active now", "Pipelines that are not done.", f"sum(semaphoreci_pipelines_active{{{PROJECT}}})", "short"),
-        stat("Age of the data", "Since the last successful collection of the organization that waits longest.",
-             f"max(time() - (max by (organization) "
-             f"(semaphoreci_gateway_collector_last_success_timestamp_seconds{{{ORGANIZATION}}}) > 0))", "s",
-             [(None, "green"), (300, "orange"), (900, "red")]),
-        table("Last result on listed refs", "The result of the last finished run of each pipeline on each listed ref.",
+        stat("Active now", "Pipelines that are not done.",
+             f"sum by (organization) (semaphoreci_pipelines_active{{{PROJECT}}})", "short", width=3),
+        stat("Age of the data", "Since the last successful collection of the project that waits longest.",
+             data_age(PROJECT), "s", [(None, "green"), (300, "orange"), (900, "red")], width=3),
+        stat("Never collected", "Projects that are known, but that have not been collected since the gateway started. "
+             "They are missing from all other panels.",
+             f"sum by (organization) (max by (organization, project) (semaphoreci_project_info{{{PROJECT}}}) "
+             f"unless on (organization, project) {COLLECTED}{{{PROJECT}}}) "
+             f"or 0 * max by (organization) (semaphoreci_project_info{{{PROJECT}}})", "short", ZERO_IS_GOOD, width=3),
+        table("Last result on listed refs", "The last verdict (passed or failed) of each pipeline on each listed ref; "
+              "another result only where there has been no verdict. Gone after 30 days without a run.",
               f"max by (organization, project, pipeline, ref, result) "
               f"(semaphoreci_pipeline_last_result{{{PROJECT}}}) == 1", "short", colored="result",
               links={"project": "semaphore-pipelines"}, height=9),
         graph("Runs by result", "Pipelines that finished, per hour.",
-              [query(per_hour(RUNS, PROJECT, "result"), "{{result}}")], "short", stacked=True, every="10m",
+              [query(per_hour(RUNS, PROJECT, f"{BY}, result"), "{{organization}} {{result}}")], "short", stacked=True,
+              every="10m",
               colors=RESULT_COLORS),
         graph("Pass rate by project", "Of the runs on listed refs that passed or failed in the 24 hours before.",
-              [query(pass_ratio(RUNS, listed, "1d", "project"), "{{project}}")], "percentunit", every="10m", most=1,
-              steps=GOOD_WHEN_HIGH),
+              [query(pass_ratio(RUNS, listed, "1d", BY_PROJECT), "{{organization}} {{project}}")], "percentunit",
+              every="10m", most=1, steps=GOOD_WHEN_HIGH),
         graph("Active pipelines", "Pipelines that are not done, by state. A growing queue wants agents or patience.",
-              [query(f"sum by (state) (semaphoreci_pipelines_active{{{PROJECT}}})", "{{state}}")], "short",
-              stacked=True),
-        graph("Duration", "From creation to end, of passed pipelines.",
-              [query(quantile(0.5, RUN_SECONDS, f'{PROJECT}, result="passed"', "$__rate_interval"), "median", True),
-               query(quantile(0.9, RUN_SECONDS, f'{PROJECT}, result="passed"', "$__rate_interval"), "90 %")], "s",
-              every="1h"),
+              [query(f"sum by (organization, state) (semaphoreci_pipelines_active{{{PROJECT}}})",
+                     "{{organization}} {{state}}")], "short", stacked=True),
+        graph("Duration", "From creation to end, of passed pipelines, by project.",
+              [query(quantile(0.5, RUN_SECONDS, f'{PROJECT}, result="passed"', "$__rate_interval", BY_PROJECT),
+                     "{{organization}} {{project}} median", True),
+               query(quantile(0.9, RUN_SECONDS, f'{PROJECT}, result="passed"', "$__rate_interval", BY_PROJECT),
+                     "{{organization}} {{project}} 90 %")], "s", every="1h"),
         table("Deployment targets", "The state of each deployment target at the last collection.",
               f"max by (organization, project, target, state) "
               f"(semaphoreci_deployment_target_state{{{PROJECT}}}) == 1", "short", colored="state",
@@ -295,42 +322,45 @@ def pipelines():
         stat("Median recovery", "From the first failed run to the next passed one on a listed ref.",
              quantile(0.5, recovery, listed, "$__range"), "s"),
         graph("Runs by result", "Pipelines that finished, per hour.",
-              [query(per_hour(RUNS, listed, "result"), "{{result}}")], "short", stacked=True, every="10m",
-              colors=RESULT_COLORS),
+              [query(per_hour(RUNS, listed, f"{BY}, result"), "{{organization}} {{result}}")], "short", stacked=True,
+              every="10m", colors=RESULT_COLORS),
         graph("Failures by reason", "Pipelines that failed, per hour, all refs, by Semaphore's reason. `test`: a job "
               "failed; `malformed`: the YAML; `stuck`, `internal`: Semaphore's own trouble.",
-              [query(per_hour("semaphoreci_pipeline_failures_total", PIPELINE, "reason"), "{{reason}}")], "short",
-              stacked=True, every="10m"),
+              [query(per_hour("semaphoreci_pipeline_failures_total", PIPELINE, f"{BY}, reason"),
+                     "{{organization}} {{reason}}")], "short", stacked=True, every="10m"),
         graph("Duration", "From creation to end, of passed pipelines, all refs. Points are exemplars: single pipelines.",
-              [query(quantile(0.5, RUN_SECONDS, f'{PIPELINE}, result="passed"', "$__rate_interval", "pipeline"),
-                     "median {{pipeline}}", True),
-               query(quantile(0.9, RUN_SECONDS, f'{PIPELINE}, result="passed"', "$__rate_interval", "pipeline"),
-                     "90 % {{pipeline}}")], "s", every="1h"),
+              [query(quantile(0.5, RUN_SECONDS, f'{PIPELINE}, result="passed"', "$__rate_interval",
+                              f"{BY_PROJECT}, pipeline"), "{{organization}} {{project}} {{pipeline}} median", True),
+               query(quantile(0.9, RUN_SECONDS, f'{PIPELINE}, result="passed"', "$__rate_interval",
+                              f"{BY_PROJECT}, pipeline"), "{{organization}} {{project}} {{pipeline}} 90 %")], "s",
+              every="1h"),
         graph("Where the time goes", "The mean time that a pipeline spends in each phase: pending (waits for its turn), "
               "executing, finalizing.",
-              [query(mean("semaphoreci_pipeline_phase_duration_seconds", PIPELINE, "$__rate_interval", "phase"),
-                     "{{phase}}")], "s", stacked=True, every="1h"),
-        heatmap("Distribution of durations", "How many pipelines took how long, whatever the result.",
+              [query(mean("semaphoreci_pipeline_phase_duration_seconds", PIPELINE, "$__rate_interval", f"{BY}, phase"),
+                     "{{organization}} {{phase}}")], "s", every="1h"),
+        heatmap("Distribution of durations", "How many of all chosen pipelines took how long, whatever the result.",
                 f"sum by (le) (increase({RUN_SECONDS}_bucket{{{PIPELINE}}}[$__rate_interval]))", "s", every="1h"),
         graph("Runs by kind of ref", "Pipelines that finished, per hour: branches, tags, pull requests.",
-              [query(per_hour(RUNS, listed, "ref_type"), "{{ref_type}}")], "short", stacked=True, every="10m"),
-        graph("Oldest active pipeline", "The age of the oldest pipeline in each state; one that only grows is stuck.",
-              [query(f"time() - min by (project, state) "
-                     f"(semaphoreci_pipeline_oldest_active_timestamp_seconds{{{PROJECT}}})",
-                     "{{project}} {{state}}")], "s"),
-        graph("Active pipelines", "Pipelines that are not done, by state.",
-              [query(f"sum by (state) (semaphoreci_pipelines_active{{{PIPELINE}}})", "{{state}}")], "short",
-              stacked=True),
-        graph("Workflows by trigger", "Workflows whose first pipeline finished, per hour: hook (a push), schedule, api, "
-              "manual_run.", [query(per_hour("semaphoreci_workflow_runs_total", PROJECT, "trigger"), "{{trigger}}")],
-              "short", stacked=True, every="10m"),
-        graph("Reruns by kind", "Finished pipelines that repeated an earlier one, per hour: whole (full) or only what had failed.",
-              [query(per_hour("semaphoreci_pipeline_reruns_total", PIPELINE, "kind"), "{{kind}}")], "short",
+              [query(per_hour(RUNS, listed, f"{BY}, ref_type"), "{{organization}} {{ref_type}}")], "short",
               stacked=True, every="10m"),
-        table("Last result", "The result of the last finished run on each listed ref.",
+        graph("Oldest active pipeline", "The age of the oldest pipeline in each state; one that only grows is stuck.",
+              [query(f"time() - min by (organization, project, state) "
+                     f"(semaphoreci_pipeline_oldest_active_timestamp_seconds{{{PROJECT}}})",
+                     "{{organization}} {{project}} {{state}}")], "s"),
+        graph("Active pipelines", "Pipelines that are not done, by state.",
+              [query(f"sum by (organization, state) (semaphoreci_pipelines_active{{{PIPELINE}}})",
+                     "{{organization}} {{state}}")], "short", stacked=True),
+        graph("Workflows by trigger", "Workflows whose first pipeline finished, per hour: hook (a push), schedule, api, "
+              "manual_run.", [query(per_hour("semaphoreci_workflow_runs_total", PROJECT, f"{BY}, trigger"),
+                                    "{{organization}} {{trigger}}")], "short", stacked=True, every="10m"),
+        graph("Reruns by kind", "Finished pipelines that repeated an earlier one, per hour: whole (full) or only what had failed.",
+              [query(per_hour("semaphoreci_pipeline_reruns_total", PIPELINE, f"{BY}, kind"), "{{organization}} {{kind}}")],
+              "short", stacked=True, every="10m"),
+        table("Last result", "The last verdict (passed or failed) on each listed ref; another result only where there "
+              "has been no verdict. Gone after 30 days without a run.",
               f"max by (organization, project, pipeline, ref, result) "
               f"(semaphoreci_pipeline_last_result{{{listed}}}) == 1", "short", colored="result"),
-        table("Last run", "How long ago the last run on each listed ref ended.",
+        table("Last run", "How long ago the last run on each listed ref ended. Gone after 30 days without a run.",
               f"time() - max by (organization, project, pipeline, ref) ({last})", "s", value="ended ago"),
         table("Duration of the last run", "From creation to end, of the last finished run on each listed ref.",
               f"max by (organization, project, pipeline, ref) "
@@ -361,28 +391,28 @@ def jobs():
         stat("90 % run at most", "From a job's start on an agent to its end." + need,
              quantile(0.9, ran, PIPELINE, "$__range"), "s"),
         graph("Jobs by result", "Jobs that finished, per hour." + need,
-              [query(per_hour(runs, block, "result"), "{{result}}")], "short", stacked=True, every="10m",
-              colors=RESULT_COLORS),
+              [query(per_hour(runs, block, f"{BY}, result"), "{{organization}} {{result}}")], "short", stacked=True,
+              every="10m", colors=RESULT_COLORS),
         graph("Failed blocks by name", "Blocks that failed, per hour. Needs metrics.level: block or job.",
-              [query(per_hour(blocks, failed, "block"), "{{block}}")], "short", stacked=True,
-              every="10m"),
+              [query(per_hour(blocks, failed, f"{BY_PROJECT}, block"), "{{organization}} {{project}} {{block}}")],
+              "short", stacked=True, every="10m"),
         graph("Waiting for an agent", "From a job's creation to its start on an agent." + need,
-              [query(quantile(share, queued, PIPELINE, "$__rate_interval"), name)
+              [query(quantile(share, queued, PIPELINE, "$__rate_interval"), "{{organization}} " + name)
                for share, name in ((0.5, "median"), (0.9, "90 %"), (0.99, "99 %"))], "s", every="1h"),
         graph("Running", "From a job's start on an agent to its end." + need,
-              [query(quantile(share, ran, PIPELINE, "$__rate_interval"), name)
+              [query(quantile(share, ran, PIPELINE, "$__rate_interval"), "{{organization}} " + name)
                for share, name in ((0.5, "median"), (0.9, "90 %"), (0.99, "99 %"))], "s", every="1h"),
         table("Jobs that fail most", "The 20 jobs with the most failures in the chosen time." + need,
-              f"topk(20, {increase(runs, failed, '$__range', 'project, pipeline, block, job')} > 0)",
+              f"topk(20, {increase(runs, failed, '$__range', f'{BY_PROJECT}, pipeline, block, job')} > 0)",
               "short", value="failures"),
         table("Jobs that fail most often", "The 20 jobs of which the largest share failed in the chosen time." + need,
-              "topk(20, 1 - " + pass_ratio(runs, block, "$__range", "project, pipeline, block, job") + ")",
+              f"topk(20, {fail_ratio(runs, block, '$__range', f'{BY_PROJECT}, pipeline, block, job')} > 0)",
               "percentunit", value="fail", steps=[(None, "green"), (0.05, "orange"), (0.2, "red")]),
         table("Blocks that fail most often", "The 20 blocks of which the largest share failed in the chosen time. Needs "
               "metrics.level: block or job.",
-              "topk(20, 1 - " + pass_ratio(blocks, block, "$__range", "project, pipeline, block") + ")",
+              f"topk(20, {fail_ratio(blocks, block, '$__range', f'{BY_PROJECT}, pipeline, block')} > 0)",
               "percentunit", value="fail", steps=[(None, "green"), (0.05, "orange"), (0.2, "red")]),
-        heatmap("Distribution of waiting", "How many jobs waited how long for an agent." + need,
+        heatmap("Distribution of waiting", "How many of all chosen jobs waited how long for an agent." + need,
                 f"sum by (le) (increase({queued}_bucket{{{PIPELINE}}}[$__rate_interval]))", "s", every="1h"),
     ])
 
@@ -392,45 +422,49 @@ def dora():
     recovery = "semaphoreci_pipeline_recovery_duration_seconds"
     of_target = f'{PROJECT}, target=~"$target"'
     passed = of_target + ', result="passed"'
-    per_day = increase(deployments, passed, "$__range") + " / ($__range_s / 86400)"
-    failed = ratio(increase(deployments, of_target + ', result="failed"', "$__range"),
-                   increase(deployments, of_target + ', result=~"passed|failed"', "$__range"))
-    failed_by_target = ratio(increase(deployments, of_target + ', result="failed"', "7d", "target"),
-                             increase(deployments, of_target + ', result=~"passed|failed"', "7d", "target"))
+    by_target = f"{BY_PROJECT}, target"
+    target_legend = "{{organization}} {{project}} {{target}}"
+    # Prometheus may not have the whole of the chosen time, so it is asked since when it knows the organization.
+    times = f"timestamp(semaphoreci_up{{{ORGANIZATION}}})"
+    seconds = f"(time() - min by (organization) (min_over_time({times}[$__range:5m])))"
+    per_day = f"86400 * {ratio(increase(deployments, passed, '$__range'), seconds)}"
     dashboard("dora", "DORA", "The four figures of software delivery, from deployments and main branches. A deployment "
               "counts when its pipeline has finished.",
               [ORGANIZATION_VARIABLE, PROJECT_VARIABLE,
                variable("target", "Deployment target", f"{deployments}{{{PROJECT}}}")], [
-        stat("Deployments a day", "Deployment frequency: passed deployments per day of the chosen time.",
+        stat("Deployments a day", "Deployment frequency: passed deployments per day of the chosen time, or of that part "
+             "of it that Prometheus has data of.",
              per_day, "short", width=6, decimals=2),
         stat("Lead time", "Median time from a workflow's creation to the end of its passed deployment. The API has no "
              "commit time, so the wait between commit and push is not in it.",
              quantile(0.5, lead, of_target, "$__range"), "s", width=6,
              steps=[(None, "green"), (86400, "orange"), (604800, "red")]),
         stat("Change failure rate", "Of the deployments that passed or failed in the chosen time, the share that failed.",
-             failed, "percentunit", [(None, "green"), (0.15, "orange"), (0.3, "red")], width=6),
+             fail_ratio(deployments, of_target, "$__range"), "percentunit",
+             [(None, "green"), (0.15, "orange"), (0.3, "red")], width=6),
         stat("Time to restore", "Median time from the first failed run to the next passed one of a pipeline on a listed "
              "ref.", quantile(0.5, recovery, PROJECT, "$__range"), "s", width=6,
              steps=[(None, "green"), (3600, "orange"), (86400, "red")]),
         graph("Deployments", "Passed deployments per day, by target.",
-              [query(f"86400 * sum by (target) (rate({deployments}{{{passed}}}[$__rate_interval]))", "{{target}}")],
+              [query(f"86400 * sum by ({by_target}) (rate({deployments}{{{passed}}}[$__rate_interval]))", target_legend)],
               "short", stacked=True, every="1h"),
         graph("Deployments by result", "Finished deployments per day, by the result of their pipeline.",
-              [query(f"86400 * sum by (result) (rate({deployments}{{{of_target}}}[$__rate_interval]))", "{{result}}")],
-              "short", stacked=True, every="1h", colors=RESULT_COLORS),
+              [query(f"86400 * sum by ({BY}, result) (rate({deployments}{{{of_target}}}[$__rate_interval]))",
+                     "{{organization}} {{result}}")], "short", stacked=True, every="1h", colors=RESULT_COLORS),
         graph("Lead time by target", "From a workflow's creation to the end of its passed deployment.",
-              [query(quantile(0.5, lead, of_target, "$__rate_interval", "target"), "median {{target}}"),
-               query(quantile(0.9, lead, of_target, "$__rate_interval", "target"), "90 % {{target}}")], "s",
+              [query(quantile(0.5, lead, of_target, "$__rate_interval", by_target), target_legend + " median"),
+               query(quantile(0.9, lead, of_target, "$__rate_interval", by_target), target_legend + " 90 %")], "s",
               every="6h"),
         graph("Change failure rate by target", "Of the deployments that passed or failed in the seven days before, the share that "
-              "failed, by target.", [query(failed_by_target, "{{target}}")], "percentunit", every="1h", most=1),
+              "failed, by target.", [query(fail_ratio(deployments, of_target, "7d", by_target), target_legend)],
+              "percentunit", every="1h", most=1),
         graph("Time to restore by project", "From the first failed run to the next passed one on a listed ref, by project.",
-              [query(quantile(0.5, recovery, PROJECT, "$__rate_interval", "project"), "median {{project}}"),
-               query(quantile(0.9, recovery, PROJECT, "$__rate_interval", "project"), "90 % {{project}}")], "s",
+              [query(quantile(share, recovery, PROJECT, "$__rate_interval", BY_PROJECT),
+                     "{{organization}} {{project}} " + name) for share, name in ((0.5, "median"), (0.9, "90 %"))], "s",
               every="6h"),
         graph("Deployments by trigger", "Finished deployments per day: by rule (auto) or by a person (manual).",
-              [query(f"86400 * sum by (trigger) (rate({deployments}{{{of_target}}}[$__rate_interval]))",
-                     "{{trigger}}")], "short", stacked=True, every="1h"),
+              [query(f"86400 * sum by ({BY}, trigger) (rate({deployments}{{{of_target}}}[$__rate_interval]))",
+                     "{{organization}} {{trigger}}")], "short", stacked=True, every="1h"),
         table("Last deployment", "How long ago the last passed deployment to each target ended.",
               f"time() - max by (organization, project, target) "
               f"(semaphoreci_deployment_last_timestamp_seconds{{{of_target}}})", "s", value="ended ago"),
@@ -439,38 +473,41 @@ def dora():
               f"(semaphoreci_deployment_target_state{{{of_target}}}) == 1", "short", colored="state"),
         table("Promotions", "Promotions in the chosen time, by name and status. The status says whether the promotion "
               "could be carried out, not how its pipeline ended.",
-              f"{increase('semaphoreci_promotions_total', PROJECT, '$__range', 'project, promotion, status')} > 0",
+              f"{increase('semaphoreci_promotions_total', PROJECT, '$__range', f'{BY_PROJECT}, promotion, status')} > 0",
               "short", value="promotions", width=24),
-    ], since="now-30d", refresh="5m")
+    ], since="now-14d", refresh="5m")  # Prometheus keeps 15 days unless told otherwise
 
 
 def agents():
     of_type = f'{ORGANIZATION}, agent_type=~"$agent_type"'
-    busy = f'sum%s (semaphoreci_agents{{{of_type}, state="running_job"}})'
-    total = f"sum%s (semaphoreci_agents{{{of_type}}})"
+    busy = f'sum by (%s) (semaphoreci_agents{{{of_type}, state="running_job"}})'
+    total = f"sum by (%s) (semaphoreci_agents{{{of_type}}})"
+    by_type = "organization, agent_type"
     waiting = f'semaphoreci_pipelines_active{{{ORGANIZATION}, state=~"pending|queuing"}}'
     queued = "semaphoreci_job_queue_duration_seconds"
     dashboard("agents", "Agents", "Self-hosted agents: how many, how busy, which versions, and who waits for them.",
               [ORGANIZATION_VARIABLE, variable("agent_type", "Agent type", f"semaphoreci_agents{{{ORGANIZATION}}}")], [
-        stat("Agents", "Self-hosted agents that are connected.", total % "", "short", width=5),
-        stat("Busy", "Agents that run a job.", busy % "", "short", width=5),
+        stat("Agents", "Self-hosted agents that are connected.", total % BY, "short", width=5),
+        stat("Busy", "Agents that run a job.", busy % BY, "short", width=5),
         stat("Utilisation", "The share of the agents that run a job. Near 1 jobs wait.",
-             ratio(busy % "", total % ""), "percentunit", [(None, "green"), (0.8, "orange"), (0.95, "red")], width=5),
+             ratio(busy % BY, total % BY), "percentunit", [(None, "green"), (0.8, "orange"), (0.95, "red")], width=5),
         stat("Waiting pipelines", "Pipelines that are pending or queuing, whatever agents they need.",
-             f"sum({waiting})", "short", width=5),
+             f"sum by (organization) ({waiting})", "short", width=5),
         stat("Versions in use", "Different versions of the agent in use; more than one while an update rolls out.",
-             f"count(sum by (version) (semaphoreci_agent_versions{{{of_type}}}) > 0)", "short", width=4),
+             f"count by (organization) (sum by (organization, version) (semaphoreci_agent_versions{{{of_type}}}) > 0)",
+             "short", width=4),
         graph("Agents by state", "Agents that wait for a job and that run one.",
-              [query(f"sum by (agent_type, state) (semaphoreci_agents{{{of_type}}})", "{{agent_type}} {{state}}")],
-              "short", stacked=True),
+              [query(f"sum by ({by_type}, state) (semaphoreci_agents{{{of_type}}})",
+                     "{{organization}} {{agent_type}} {{state}}")], "short", stacked=True),
         graph("Utilisation by type", "The share of each type's agents that run a job.",
-              [query(ratio(busy % " by (agent_type)", total % " by (agent_type)"), "{{agent_type}}")], "percentunit",
-              most=1, steps=[(None, "green"), (0.8, "orange"), (0.95, "red")]),
+              [query(ratio(busy % by_type, total % by_type), "{{organization}} {{agent_type}}")], "percentunit", most=1,
+              steps=[(None, "green"), (0.8, "orange"), (0.95, "red")]),
         graph("Pipelines that wait", "Pipelines that are pending or queuing, by project.",
-              [query(f"sum by (project) ({waiting})", "{{project}}")], "short", stacked=True),
+              [query(f"sum by (organization, project) ({waiting})", "{{organization}} {{project}}")], "short",
+              stacked=True),
         graph("Waiting for an agent", "From a job's creation to its start on an agent. Needs metrics.level: job.",
-              [query(quantile(0.5, queued, ORGANIZATION, "$__rate_interval"), "median"),
-               query(quantile(0.9, queued, ORGANIZATION, "$__rate_interval"), "90 %")], "s", every="1h"),
+              [query(quantile(share, queued, ORGANIZATION, "$__rate_interval"), "{{organization}} " + name)
+               for share, name in ((0.5, "median"), (0.9, "90 %"))], "s", every="1h"),
         table("Types", "Agents of each type by state; a type without agents has zeros.",
               f"sum by (organization, agent_type, state) (semaphoreci_agents{{{of_type}}})", "short", value="agents"),
         table("Versions", "Agents of each type by version.",
@@ -484,6 +521,7 @@ def gateway():
     there = f"{here}, {ORGANIZATION}"
     calls = f'{here}, grpc_service=~"semaphore\\\\.v1\\\\..+"'
     faults = 'grpc_code=~"Unknown|DeadlineExceeded|Internal|Unavailable|DataLoss"'
+    gateways = f'up{{job="semaphore-gateway", {here}}}'
     own = "semaphoreci_gateway_"
     up = own + "upstream_"
     collected = own + "collector_"
@@ -494,37 +532,43 @@ def gateway():
     def total_rate(name, matchers):
         return f"sum(rate({name}{{{matchers}}}[$__rate_interval]))"
 
+    def call_quantile(share, window, by=""):
+        rates = f"rate(grpc_server_handling_seconds_bucket{{{calls}}}[{window}])"
+        return f"histogram_quantile({share}, sum by ({by}le) ({rates}))"
+
     unhit = " - ".join(total_rate(f"{own}cache_{what}_total", here) for what in ("requests", "hits", "stale", "coalesced"))
     dashboard("gateway", "Gateway", "The gateway itself: calls, cache, requests to Semaphore and their budget, "
               "collection, callers, process.",
               [variable("instance", "Instance", own + "build_info"),
                variable("organization", "Organization", up + "budget_capacity")], [
-        stat("Up", "Gateways that answer Prometheus.", f'sum(up{{job="semaphore-gateway", {here}}})', "short",
-             [(None, "red"), (1, "green")]),
-        stat("Calls", "Calls per second.", total_rate("grpc_server_handled_total", calls), "reqps"),
+        stat("Up", "The share of the gateways that answer Prometheus.",
+             f"sum({gateways}) / count({gateways})", "percentunit",
+             [(None, "red"), (0.01, "orange"), (1, "green")], legend=""),
+        stat("Calls", "Calls per second.", total_rate("grpc_server_handled_total", calls), "reqps", legend=""),
         stat("Errors", "The share of calls that failed through no fault of their callers, in the chosen time.",
              ratio(f"sum(increase(grpc_server_handled_total{{{calls}, {faults}}}[$__range]))",
-                   f"sum(increase(grpc_server_handled_total{{{calls}}}[$__range]))"), "percentunit", GOOD_WHEN_LOW),
+                   f"sum(increase(grpc_server_handled_total{{{calls}}}[$__range]))"), "percentunit", GOOD_WHEN_LOW,
+             legend=""),
         stat("99 % take at most", "Time from a call's start to its answer, in the chosen time.",
-             quantile(0.99, "grpc_server_handling_seconds", calls, "$__range"), "s",
-             [(None, "green"), (1, "orange"), (5, "red")]),
+             call_quantile(0.99, "$__range"), "s", [(None, "green"), (1, "orange"), (5, "red")], legend=""),
         stat("Answered from the cache", "The share of the reads that needed no request to Semaphore, in the chosen time.",
              ratio("(" + " + ".join(f"sum(increase({own}cache_{what}_total{{{here}}}[$__range]))"
                                     for what in ("hits", "stale", "coalesced")) + ")",
-                   f"sum(increase({own}cache_requests_total{{{here}}}[$__range]))"), "percentunit"),
-        stat("Breakers not closed", "Circuit breakers that keep requests from Semaphore now.",
-             f'sum({up}circuit_state{{{there}, state!="closed"}})', "short", ZERO_IS_GOOD),
+                   f"sum(increase({own}cache_requests_total{{{here}}}[$__range]))"), "percentunit", legend=""),
+        stat("Breakers open", "Circuit breakers that keep requests from Semaphore now.",
+             f'sum by (organization) (max by (organization, instance) ({up}circuit_state{{{there}, state="open"}}))',
+             "short", ZERO_IS_GOOD),
         row("Calls"),
         graph("Calls by code", "Answers per second by gRPC code.",
               [query(rate("grpc_server_handled_total", calls, "grpc_code"), "{{grpc_code}}")], "reqps", stacked=True),
         graph("Time to answer", "From a call's start to its answer, waiting for Semaphore included.",
-              [query(quantile(share, "grpc_server_handling_seconds", calls, "$__rate_interval"), name)
+              [query(call_quantile(share, "$__rate_interval"), name)
                for share, name in ((0.5, "median"), (0.9, "90 %"), (0.99, "99 %"))], "s"),
         table("Methods", "Calls in the chosen time, by method.",
               f"sum by (grpc_service, grpc_method) (increase(grpc_server_started_total{{{calls}}}[$__range])) > 0",
               "short", value="calls"),
         table("Slow methods", "What the slowest tenth of the calls of each method takes, in the chosen time.",
-              quantile(0.9, "grpc_server_handling_seconds", calls, "$__range", "grpc_service, grpc_method") + " >= 0",
+              call_quantile(0.9, "$__range", "grpc_service, grpc_method, ") + " >= 0",
               "s", value="90 % take at most"),
         graph("REST requests", "HTTP requests per second that the REST listener read, and that it refused as no HTTP, too "
               "large or too slow.",
@@ -554,26 +598,28 @@ def gateway():
                query(total_rate(own + "cache_abandoned_fetches_total", here), "given up")], "ops", width=8),
         row("Requests to Semaphore"),
         graph("Replies by status", "Replies of Semaphore per second, each attempt counted.",
-              [query(rate(up + "requests_total", there, "code"), "{{code}}")], "reqps", stacked=True),
+              [query(rate(up + "requests_total", there, f"{BY}, code"), "{{organization}} {{code}}")], "reqps",
+              stacked=True),
         graph("Requests without a reply", "Per second, by cause.",
-              [query(rate(up + "failures_total", there, "cause"), "{{cause}}")], "reqps", stacked=True),
+              [query(rate(up + "failures_total", there, f"{BY}, cause"), "{{organization}} {{cause}}")], "reqps",
+              stacked=True),
         graph("Time that Semaphore takes", "From sending a request to the end of its reply: the slowest tenth, by route.",
-              [query(quantile(0.9, up + "request_duration_seconds", there, "$__rate_interval", "method, route")
-                     + " >= 0", "{{method}} {{route}}")], "s"),
+              [query(quantile(0.9, up + "request_duration_seconds", there, "$__rate_interval", f"{BY}, method, route")
+                     + " >= 0", "{{organization}} {{method}} {{route}}")], "s"),
         graph("Retries", "Attempts repeated per second, by reason, and retries that the retry budget did not allow.",
-              [query(rate(up + "retries_total", there, "reason"), "{{reason}}"),
-               query(total_rate(up + "retry_budget_refusals_total", there), "not allowed")], "reqps"),
+              [query(rate(up + "retries_total", there, f"{BY}, reason"), "{{organization}} {{reason}}"),
+               query(rate(up + "retry_budget_refusals_total", there, BY), "{{organization}} not allowed")], "reqps"),
         graph("Connections", "Connections to Semaphore by state, and requests under way.",
-              [query(f"sum by (state) ({up}connections{{{there}}})", "{{state}}"),
-               query(f"sum({up}requests_in_flight{{{there}}})", "requests under way")], "short"),
+              [query(f"sum by (organization, state) ({up}connections{{{there}}})", "{{organization}} {{state}}"),
+               query(f"sum by (organization) ({up}requests_in_flight{{{there}}})", "{{organization}} requests under way")],
+              "short"),
         graph("TLS handshakes", "Handshakes with Semaphore per second; most should resume a session.",
-              [query(rate(up + "tls_handshakes_total", there, "resumed"), "resumed: {{resumed}}")], "ops"),
-        timeline("Circuit breakers", "Closed: all is well. Open: Semaphore failed most requests and is left alone for "
-                 "seconds. Half open: a few requests try.",
-                 f'2 * max by (organization, instance) ({up}circuit_state{{{there}, state="open"}}) '
-                 f'+ max by (organization, instance) ({up}circuit_state{{{there}, state="half_open"}})',
-                 "{{organization}} {{instance}}",
-                 words={0: ("closed", "green"), 1: ("half open", "orange"), 2: ("open", "red")}),
+              [query(rate(up + "tls_handshakes_total", there, f"{BY}, resumed"), "{{organization}} resumed: {{resumed}}")],
+              "ops"),
+        timeline("Circuit breakers", "Open: Semaphore failed most requests and is left alone for seconds. Half open, "
+                 "when the next requests will try, is not open: without requests it stays so.",
+                 f'max by (organization, instance) ({up}circuit_state{{{there}, state="open"}})',
+                 "{{organization}} {{instance}}", words={0: ("not open", "green"), 1: ("open", "red")}),
         graph("Kept back by breakers", "Times that a breaker opened, and requests not made because it was open, per second.",
               [query(rate(up + "circuit_openings_total", there, "organization"), "{{organization}} opened"),
                query(rate(up + "circuit_rejections_total", there, "organization"), "{{organization}} not made")],
@@ -592,12 +638,13 @@ def gateway():
               [query(f"min by (organization) ({up}retry_budget_tokens{{{there}}})", "{{organization}}")], "short",
               width=8),
         graph("Waiting", "Requests that wait for their turn, by class of caller.",
-              [query(f"sum by (class) ({up}budget_waiting{{{there}}})", "{{class}}")], "short", width=8, stacked=True),
+              [query(f"sum by (organization, class) ({up}budget_waiting{{{there}}})", "{{organization}} {{class}}")],
+              "short", width=8, stacked=True),
         graph("Time to wait", "What the slowest tenth waits for its turn, by class of caller.",
-              [query(quantile(0.9, up + "budget_wait_seconds", there, "$__rate_interval", "class"), "{{class}}")], "s",
-              width=8),
+              [query(quantile(0.9, up + "budget_wait_seconds", there, "$__rate_interval", f"{BY}, class"),
+                     "{{organization}} {{class}}")], "s", width=8),
         graph("Refused", "Requests per second refused because the budget, or a caller's quota, was spent.",
-              [query(rate(up + "budget_rejections_total", there, "class"), "budget: {{class}}"),
+              [query(rate(up + "budget_rejections_total", there, f"{BY}, class"), "{{organization}} budget: {{class}}"),
                query(total_rate(own + "caller_quota_rejections_total", here), "quota")], "reqps", width=8),
         row("Collection of CI facts"),
         graph("Collections", "Polls of projects, agents and lists of projects per hour, by result.",
@@ -605,13 +652,12 @@ def gateway():
               "short"),
         graph("From done to counted", "How long after its end a pipeline is counted, and the time between two polls of a "
               "project.",
-              [query(quantile(0.5, collected + "lag_seconds", there, "$__rate_interval"), "median"),
-               query(quantile(0.9, collected + "lag_seconds", there, "$__rate_interval"), "90 %"),
+              [query(quantile(0.5, collected + "lag_seconds", there, "$__rate_interval"), "{{organization}} median"),
+               query(quantile(0.9, collected + "lag_seconds", there, "$__rate_interval"), "{{organization}} 90 %"),
                query(f"max by (organization) ({collected}interval_seconds{{{there}}})", "{{organization}} between polls")],
               "s", every="10m"),
-        graph("Age of the data", "Since the last successful collection.",
-              [query(f"time() - (max by (organization) ({collected}last_success_timestamp_seconds{{{there}}}) > 0)",
-                     "{{organization}}")], "s", steps=[(None, "green"), (900, "red")]),
+        graph("Age of the data", "Since the last successful collection of the project that waits longest.",
+              [query(data_age(there), "{{organization}}")], "s", steps=[(None, "green"), (900, "red")]),
         graph("Age of the watermarks", "Up to where each project is counted. A quiet project's is old by right.",
               [query(f"time() - max by (organization, project) ({collected}watermark_timestamp_seconds{{{there}}})",
                      "{{organization}} {{project}}")], "s"),
@@ -627,9 +673,15 @@ def gateway():
               [query(f"3600 * {total_rate(own + 'ci_series_overflow_total', here)}", "events under other"),
                query(f"3600 * {total_rate(own + 'ci_series_dropped_total', here)}", "series left out"),
                query(f"3600 * {total_rate(own + 'ci_series_expired_total', here)}", "series expired")], "short"),
-        table("Collected organizations", "1: the last collection succeeded.",
+        table("Collected organizations", "1: polls succeed; 0: none has for one poll interval, or none yet.",
               f"max by (organization) (semaphoreci_up{{{ORGANIZATION}}})", "short", value="up",
               steps=[(None, "red"), (1, "green")]),
+        table("Collected projects", "Since the last successful collection of each project.",
+              f"time() - max by (organization, project) ({COLLECTED}{{{there}}})", "s", value="age",
+              steps=[(None, "green"), (300, "orange"), (900, "red")]),
+        table("Projects never collected", "Projects that are known, but that have not been collected since the gateway "
+              "started.", f"max by (organization, project) (semaphoreci_project_info{{{ORGANIZATION}}}) "
+              f"unless on (organization, project) {COLLECTED}{{{ORGANIZATION}}}", "short"),
         row("Callers and schema"),
         graph("Calls by caller", "Calls per second; anonymous: nobody known.",
               [query(f"topk(20, {rate(own + 'caller_requests_total', here, 'caller')})", "{{caller}}")], "reqps",

@@ -92,12 +92,14 @@ class Shape(unittest.TestCase):
                 self.assertTrue(set(link["tags"]) <= set(dashboard["tags"]))
                 self.assertNotIn("id", dashboard)  # Grafana gives one; a fixed one would hit somebody else's
 
-    def test_every_link_leads_to_one_of_them(self):
-        links = re.findall(r"/d/([\w-]+)\?var-(\w+)=", json.dumps(DASHBOARDS))
+    def test_every_link_leads_to_one_of_them_and_takes_the_organization_along(self):
+        links = re.findall(r"/d/([\w-]+)\?([^\"]+)", json.dumps(DASHBOARDS))
         self.assertTrue(links)
         by_uid = {dashboard["uid"]: dashboard for dashboard in DASHBOARDS.values()}
-        for uid, name in links:
-            self.assertIn(name, variables(by_uid[uid]))
+        for uid, parameters in links:
+            named = re.findall(r"var-(\w+)=", parameters)
+            self.assertIn("organization", named)
+            self.assertLessEqual(set(named), set(variables(by_uid[uid])))
 
     def test_panels_do_not_overlap_and_have_ids_and_titles_of_their_own(self):
         for name, dashboard in DASHBOARDS.items():
@@ -197,6 +199,53 @@ class Queries(unittest.TestCase):
                     columns = set(series[0][0]) | {panel["transformations"][0]["options"]["renameByName"].get("Value")}
                     for override in panel["fieldConfig"]["overrides"]:
                         self.assertIn(override["matcher"]["options"], columns)
+                        for field in re.findall(r"__data\.fields\.(\w+)", json.dumps(override)):
+                            self.assertIn(field, columns)
+
+    def test_where_results_have_colors_each_series_has_one(self):
+        for name, dashboard in DASHBOARDS.items():
+            chosen = {one: variable["allValue"] for one, variable in variables(dashboard).items()}
+            for panel in panels(dashboard):
+                overrides = panel["fieldConfig"]["overrides"]
+                if panel["type"] != "timeseries" or not overrides:
+                    continue
+                colored = [re.compile(override["matcher"]["options"].strip("/")) for override in overrides]
+                for target in panel["targets"]:
+                    for labels, _ in self.answer(target, filled_in(target["expr"], chosen)):
+                        legend = re.sub(r"{{(\w+)}}", lambda found: labels[found.group(1)], target["legendFormat"])
+                        with self.subTest(dashboard=name, panel=panel["title"], legend=legend):
+                            self.assertEqual(sum(bool(one.search(legend)) for one in colored), 1)
+
+    def test_organizations_are_kept_apart_when_all_are_chosen(self):
+        # Of web there are two. A heatmap has no place for a name.
+        for name, dashboard in DASHBOARDS.items():
+            everything = {one: variable["allValue"] for one, variable in variables(dashboard).items()}
+            for panel in panels(dashboard):
+                for target in panel["targets"]:
+                    if "$organization" not in target["expr"] or panel["type"] == "heatmap":
+                        continue
+                    with self.subTest(dashboard=name, panel=panel["title"]):
+                        for labels, _ in self.answer(target, filled_in(target["expr"], everything)):
+                            self.assertIn("organization", labels)
+                        if panel["type"] != "table":
+                            self.assertIn("{{organization}}", target["legendFormat"])
+        # Of a day there are four hours, so that the increases are extrapolated.
+        self.assertEqual({labels: round(value, 3) for labels, value in
+                          self.shown("overview", "Pass rate by project").items()},
+                         {("acme", "api"): 0.6, ("acme", "web"): 0.8, ("globex", "web"): 1})
+        for legend in ("{{organization}} {{project}} median", "{{organization}} {{project}} 90 %"):
+            self.assertEqual(set(self.shown("overview", "Duration", legend)),
+                             {("acme", "api"), ("acme", "web"), ("globex", "web")})
+        self.assertEqual(set(self.shown("pipelines", "Duration", "{{organization}} {{project}} {{pipeline}} median")),
+                         {(fixture.SEMAPHORE_YML, *of) for of in fixture.PROJECTS})
+        self.assert_shown({(*of, "running"): 900 for of in fixture.PROJECTS}, "pipelines", "Oldest active pipeline")
+        self.assert_shown({(*of, fixture.SEMAPHORE_YML, "Build", "unit"): 240 for of in fixture.PROJECTS}
+                          | {(*of, fixture.SEMAPHORE_YML, "Test", job): 240 for of in fixture.PROJECTS
+                             for job in ("unit", "e2e")}, "jobs", "Jobs that fail most")
+        self.assert_shown({(*of, target): share for of in fixture.PROJECTS
+                           for target, share in (("production", 1 / 3), ("staging", 0))}, "dora",
+                          "Change failure rate by target")
+        self.assert_shown({("acme", "api"): 3, ("acme", "web"): 3, ("globex", "web"): 3}, "agents", "Pipelines that wait")
 
     # What a panel must say at the end of the fixture, told by hand from the fixture: (labels, number).
 
@@ -209,6 +258,7 @@ class Queries(unittest.TestCase):
         return {tuple(sorted(labels.values())): value for labels, value in self.prometheus.query(expr, fixture.END)}
 
     def assert_shown(self, expected, *arguments, **chosen):
+        expected = {tuple(sorted(labels)): value for labels, value in expected.items()}
         shown = self.shown(*arguments, **chosen)
         self.assertEqual(set(shown), set(expected))
         for labels, value in expected.items():
@@ -216,77 +266,97 @@ class Queries(unittest.TestCase):
 
     def test_overview_says_what_the_fixture_says(self):
         # acme/api is the only one of three projects that ends red.
-        self.assert_shown({(): 1}, "overview", "Broken branches")
-        # On main 2+3+1 pass and 2+1+0 fail a minute, and three deploy pipelines pass.
-        self.assert_shown({(): 9 / 12}, "overview", "Pass rate")
-        # 240 minutes of main: 9, other: 9, deploy: 3.
+        self.assert_shown({("acme",): 1, ("globex",): 0}, "overview", "Broken branches")
+        # On main 2+3 pass and 2+1 fail a minute, and two deploy pipelines pass; at globex all pass.
+        self.assert_shown({("acme",): 7 / 10, ("globex",): 1}, "overview", "Pass rate")
+        # 240 minutes; a minute at acme 8 on main, 6 on other, 2 deploy, and at globex 1, 3, 1.
         self.assertEqual(self.fixture.growth("semaphoreci_pipeline_runs_total", 240), 240 * 21)
-        self.assert_shown({(): 240 * 21}, "overview", "Runs")
+        self.assert_shown({("acme",): 240 * 16, ("globex",): 240 * 5}, "overview", "Runs")
         # Half of the passed end at 120 s or less.
-        self.assert_shown({(): 120}, "overview", "Median duration")
-        self.assert_shown({(): 18}, "overview", "Active now")
-        self.assert_shown({(): 45}, "overview", "Age of the data")
-        self.assert_shown({("passed",): 60 * 12, ("failed",): 60 * 6, ("stopped",): 60 * 3, ("canceled",): 0,
-                           ("unknown",): 0}, "overview", "Runs by result")
+        self.assert_shown({("acme",): 120, ("globex",): 120}, "overview", "Median duration")
+        self.assert_shown({("acme",): 12, ("globex",): 6}, "overview", "Active now")
+        self.assert_shown({("acme",): 90, ("globex",): 45}, "overview", "Age of the data")
+        self.assert_shown({("acme",): 45}, "overview", "Age of the data", organization="acme", project="api")
+        self.assert_shown({("acme",): 1, ("globex",): 0}, "overview", "Never collected")
+        self.assert_shown({("acme",): 0, ("globex",): 0}, "overview", "Never collected", project="web")
+        self.assert_shown({("acme", "passed"): 60 * 9, ("acme", "failed"): 60 * 5, ("acme", "stopped"): 60 * 2,
+                           ("acme", "canceled"): 0, ("acme", "unknown"): 0,
+                           ("globex", "passed"): 60 * 3, ("globex", "failed"): 60, ("globex", "stopped"): 60,
+                           ("globex", "canceled"): 0, ("globex", "unknown"): 0}, "overview", "Runs by result")
+
+    def test_nothing_known_is_not_shown_as_nothing_broken(self):
+        for title in ("Broken branches", "Never collected"):
+            self.assert_shown({}, "overview", title, project="no-such")
 
     def test_pipelines_says_what_the_fixture_says(self):
         web = {"organization": "acme", "project": "web"}
         # 3 of 4 on main, 1 of 2 elsewhere, and the deploy pipeline.
-        self.assert_shown({(): 5 / 7}, "pipelines", "Pass rate", **web)
-        self.assert_shown({(): 3 / 4}, "pipelines", "Pass rate", **web, ref="main",
+        self.assert_shown({("acme",): 5 / 7}, "pipelines", "Pass rate", **web)
+        self.assert_shown({("acme",): 3 / 4}, "pipelines", "Pass rate", **web, ref="main",
                           pipeline=as_regex(fixture.SEMAPHORE_YML))
         # Of 4 a minute 2 end by 120 s and 2 by 240 s: the 3.6th is at 120 + 120 · 1.6 / 2.
-        self.assert_shown({(): 216}, "pipelines", "90 % take at most", **web)
-        self.assert_shown({(): 240}, "pipelines", "Flaky commits", **web)
-        self.assert_shown({(): 720}, "pipelines", "Reruns", **web)
-        self.assert_shown({(): 2700}, "pipelines", "Median recovery", **web)
-        self.assert_shown({("pending",): 10, ("executing",): 100, ("finalizing",): 2}, "pipelines",
+        self.assert_shown({("acme",): 216}, "pipelines", "90 % take at most", **web)
+        self.assert_shown({("acme",): 240}, "pipelines", "Flaky commits", **web)
+        self.assert_shown({("acme",): 720}, "pipelines", "Reruns", **web)
+        self.assert_shown({("acme",): 2700}, "pipelines", "Median recovery", **web)
+        self.assert_shown({("acme", "pending"): 10, ("acme", "executing"): 100, ("acme", "finalizing"): 2}, "pipelines",
                           "Where the time goes", **web)
-        self.assert_shown({("running", "web"): 900}, "pipelines", "Oldest active pipeline", **web)
+        self.assert_shown({("acme", "running", "web"): 900}, "pipelines", "Oldest active pipeline", **web)
 
     def test_jobs_says_what_the_fixture_says(self):
         web = {"organization": "acme", "project": "web"}
-        # Passed: Build 4 + 4, Test 3 + 3; failed: unit of both.
-        self.assert_shown({(): 14 / 16}, "jobs", "Job pass rate", **web)
-        self.assert_shown({(): 240 * 16}, "jobs", "Jobs", **web)
-        self.assert_shown({(): 480}, "jobs", "Failed jobs", **web)
-        self.assert_shown({(): 1}, "jobs", "90 % wait at most", **web)
-        yml = fixture.SEMAPHORE_YML
-        self.assert_shown({(yml, "Build", "unit", "web"): 240, (yml, "Test", "unit", "web"): 240}, "jobs",
+        # Passed: Build 4 + 4, Test 3 + 3; failed: unit of both, and e2e, which has never passed.
+        self.assert_shown({("acme",): 14 / 17}, "jobs", "Job pass rate", **web)
+        self.assert_shown({("acme",): 240 * 17}, "jobs", "Jobs", **web)
+        self.assert_shown({("acme",): 720}, "jobs", "Failed jobs", **web)
+        self.assert_shown({("acme",): 1}, "jobs", "90 % wait at most", **web)
+        of = (*web.values(), fixture.SEMAPHORE_YML)
+        self.assert_shown({(*of, "Build", "unit"): 240, (*of, "Test", "unit"): 240, (*of, "Test", "e2e"): 240}, "jobs",
                           "Jobs that fail most", **web)
-        self.assert_shown({(yml, "Build", "web"): 0.2, (yml, "Test", "web"): 0.25}, "jobs",
-                          "Blocks that fail most often", **web)
+        self.assert_shown({(*of, "Build", "unit"): 1 / 5, (*of, "Test", "unit"): 1 / 4, (*of, "Test", "e2e"): 1}, "jobs",
+                          "Jobs that fail most often", **web)
+        self.assert_shown({(*of, "Build"): 0.2, (*of, "Test"): 0.25}, "jobs", "Blocks that fail most often", **web)
 
     def test_dora_says_what_the_fixture_says(self):
         web = {"organization": "acme", "project": "web"}
         # By rule and by hand, 2 to production and 4 to staging each, in every minute of the day.
-        self.assert_shown({(): 12 * 1440}, "dora", "Deployments a day", **web)
-        self.assert_shown({(): 2 / 14}, "dora", "Change failure rate", **web)
-        self.assert_shown({(): 1 / 3}, "dora", "Change failure rate", **web, target="production")
-        self.assert_shown({(): 5400}, "dora", "Lead time", **web)
-        self.assert_shown({(): 2700}, "dora", "Time to restore", **web)
+        self.assert_shown({("acme",): 12 * 1440}, "dora", "Deployments a day", **web)
+        # Of thirty days there is data of four hours.
+        self.assert_shown({("acme",): 12 * 1440}, "dora", "Deployments a day", **web, **{"__range": "30d"})
+        self.assert_shown({("acme",): 2 / 14}, "dora", "Change failure rate", **web)
+        self.assert_shown({("acme",): 1 / 3}, "dora", "Change failure rate", **web, target="production")
+        self.assert_shown({("acme",): 5400}, "dora", "Lead time", **web)
+        self.assert_shown({("acme",): 2700}, "dora", "Time to restore", **web)
         self.assert_shown({("acme", "production", "web"): 600, ("acme", "staging", "web"): 600}, "dora",
                           "Last deployment", **web)
 
     def test_agents_says_what_the_fixture_says(self):
         acme = {"organization": "acme"}
-        self.assert_shown({(): 6}, "agents", "Agents", **acme)
-        self.assert_shown({(): 0.5}, "agents", "Utilisation", **acme)
-        self.assert_shown({("s1-linux",): 0.75, ("s1-mac",): 0}, "agents", "Utilisation by type", **acme)
-        self.assert_shown({(): 6}, "agents", "Waiting pipelines", **acme)
-        self.assert_shown({(): 2}, "agents", "Versions in use", **acme)
+        self.assert_shown({("acme",): 6}, "agents", "Agents", **acme)
+        self.assert_shown({("acme",): 0.5}, "agents", "Utilisation", **acme)
+        self.assert_shown({("acme", "s1-linux"): 0.75, ("acme", "s1-mac"): 0}, "agents", "Utilisation by type", **acme)
+        self.assert_shown({("acme",): 6}, "agents", "Waiting pipelines", **acme)
+        self.assert_shown({("acme",): 2}, "agents", "Versions in use", **acme)
 
     def test_gateway_says_what_the_fixture_says(self):
+        # One of two is down.
+        self.assert_shown({(): 1 / 2}, "gateway", "Up")
         # 99 calls a minute, of them 3 Unavailable.
         self.assert_shown({(): 99 / 60}, "gateway", "Calls")
         self.assert_shown({(): 3 / 99}, "gateway", "Errors")
         # Of 60 reads a minute and method 30 + 6 + 12 needed no request.
         self.assert_shown({(): 0.8}, "gateway", "Answered from the cache")
         self.assert_shown({(): 2 * 12 / 60}, "gateway", "How reads were answered", "miss")
-        self.assert_shown({(): 1}, "gateway", "Breakers not closed")
-        self.assert_shown({("acme", "g1:9464"): 0, ("g1:9464", "globex"): 2}, "gateway", "Circuit breakers")
-        self.assert_shown({("200",): 1, ("401",): 0, ("404",): 0.2, ("503",): 0.1}, "gateway", "Replies by status")
-        self.assert_shown({("acme",): 45, ("globex",): 45}, "gateway", "Age of the data")
+        # That before acme is half open, until a request tries.
+        self.assert_shown({("acme",): 0, ("globex",): 1}, "gateway", "Breakers open")
+        self.assert_shown({("acme", "g1:9464"): 0, ("globex", "g1:9464"): 1}, "gateway", "Circuit breakers")
+        self.assert_shown({(organization, code): rate for organization in ("acme", "globex")
+                           for code, rate in (("200", 0.5), ("401", 0), ("404", 0.1), ("503", 0.05))}, "gateway",
+                          "Replies by status")
+        self.assert_shown({("acme",): 90, ("globex",): 45}, "gateway", "Age of the data")
+        self.assert_shown({("acme", "api"): 45, ("acme", "web"): 90, ("globex", "web"): 45}, "gateway",
+                          "Collected projects")
+        self.assert_shown({("acme", "new"): 1}, "gateway", "Projects never collected")
         self.assert_shown({("g1:9464",): 0.5}, "gateway", "CPU")
         self.assert_shown({("0.1.0", "g1:9464", "semaphore-gateway"): 86400 + 14400}, "gateway", "Running since")
 

@@ -130,6 +130,8 @@ def add_blocks_and_jobs(fixture):
                     fixture.counter(CI, "semaphoreci_job_runs_total",
                                     count if broken or result == "passed" else 0, **on, result=result, block=block,
                                     job=job)
+        # It has never passed, so nothing ever counted a pass.
+        fixture.counter(CI, "semaphoreci_job_runs_total", 1, **on, result="failed", block="Test", job="e2e")
         # Nine of ten wait up to a second, one up to a minute.
         fixture.histogram(CI, "semaphoreci_job_queue_duration_seconds", QUEUE_SECONDS, {1: 9, 60: 1}, 50, **of)
         fixture.histogram(CI, "semaphoreci_job_run_duration_seconds", JOB_SECONDS, {60: 5, 120: 5}, 800, **of)
@@ -168,6 +170,8 @@ def add_states(fixture):
         fixture.gauge(CI, "semaphoreci_pipeline_last_run_timestamp_seconds", END - 300, **of, ref="main")
         fixture.gauge(CI, "semaphoreci_pipeline_last_run_duration_seconds", 130, **of, ref="main")
         fixture.gauge(CI, "semaphoreci_project_info", 1, **where, project_id=f"id-of-{organization}-{project}")
+    # Known, and never collected.
+    fixture.gauge(CI, "semaphoreci_project_info", 1, organization="acme", project="new", project_id="id-of-acme-new")
     for organization in ("acme", "globex"):
         fixture.gauge(CI, "semaphoreci_up", 1, organization=organization)
         for agent_type, (waiting, running) in {"s1-linux": (1, 3), "s1-mac": (2, 0)}.items():
@@ -225,7 +229,7 @@ def add_upstream(fixture):
             fixture.counter(OWN, up + "budget_rejections_total", 1, **at, **{"class": caller_class})
         fixture.counter(OWN, up + "throttled_total", 1, **at)
         for state in ("closed", "open", "half_open"):
-            fixture.gauge(OWN, up + "circuit_state", int(state == ("open" if organization == "globex" else "closed")),
+            fixture.gauge(OWN, up + "circuit_state", int(state == ("open" if organization == "globex" else "half_open")),
                           **at, state=state)
         fixture.counter(OWN, up + "circuit_rejections_total", 2, **at)
         fixture.counter(OWN, up + "circuit_openings_total", 1, **at)
@@ -241,12 +245,14 @@ def add_collector(fixture):
             fixture.counter(OWN, collector + "polls_total", count, **at, result=result)
         fixture.counter(OWN, collector + "pipelines_counted_total", 5, **at)
         fixture.gauge(OWN, collector + "interval_seconds", 30, **at)
-        fixture.gauge(OWN, collector + "last_success_timestamp_seconds", END - 45, **at)
         fixture.histogram(OWN, collector + "lag_seconds", (5, 10, 30, 60, 120, 300, 900, 3600), {30: 2}, 40, **at)
         fixture.counter(OWN, collector + "duplicates_total", 3, **at)
     for organization, project in PROJECTS:
-        fixture.gauge(OWN, collector + "watermark_timestamp_seconds", END - 120, organization=organization,
-                      project=project)
+        where = {"organization": organization, "project": project}
+        fixture.gauge(OWN, collector + "watermark_timestamp_seconds", END - 120, **where)
+        # One project of acme waits longer than the other.
+        age = 90 if (organization, project) == ("acme", "web") else 45
+        fixture.gauge(OWN, collector + "last_success_timestamp_seconds", END - age, **where)
     for family in ("semaphoreci_pipeline_runs_total", "semaphoreci_job_runs_total"):
         fixture.gauge(OWN, "semaphoreci_gateway_ci_series", 40, family=family)
     fixture.counter(OWN, "semaphoreci_gateway_ci_series_overflow_total", 1)
@@ -282,3 +288,4 @@ def add_callers_and_process(fixture):
     fixture.gauge(OWN, "process_start_time_seconds", START - 86400)
     for job in (OWN, CI):
         fixture.gauge(job, "up", 1)
+    fixture.gauge({**OWN, "instance": "g2:9464"}, "up", 0)
