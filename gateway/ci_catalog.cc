@@ -183,7 +183,7 @@ void AddStates(std::vector<CiFamilySpec>& out) {
   out.push_back(State("semaphoreci_agent_versions",
                       "Self-hosted agents by version at the last collection.",
                       {"agent_type", "version"}, CiLevel::kProject));
-  out.push_back(State("semaphoreci_project_info", "Always 1; the labels name a collected project.",
+  out.push_back(State("semaphoreci_project_info", "Always 1; the labels name a project that is to be collected.",
                       {"project", "project_id"}, CiLevel::kProject));
   out.push_back(State("semaphoreci_up",
                       "1 while the organization can be collected, 0 when nothing succeeded for a "

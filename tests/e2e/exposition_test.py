@@ -30,7 +30,9 @@ def promtool_complains(page):
 class PagesTest(GatewayTest):
 
     def fetch(self, path, **headers):
-        request = urllib.request.Request(self.gateway.admin + path, headers=headers)
+        """As Prometheus does it."""
+        request = urllib.request.Request(self.gateway.admin + path,
+                                         headers={"x-prometheus-scrape-timeout-seconds": "10", **headers})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(request, timeout=LIMIT_SECONDS) as response:
             return response.headers, response.read()

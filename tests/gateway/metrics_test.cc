@@ -216,6 +216,7 @@ TEST(Metrics, EveryFamilyHasHelpATypeAndALawfulName) {
   metrics.SetCollectorSource([] {
     Metrics::CollectorState state;
     state.organizations.emplace_back();
+    state.organizations.back().last_successes = {{"web", 1}};
     state.organizations.back().watermarks = {{"web", 1}};
     state.series = {{"semaphoreci_up", 1}};
     return state;
