@@ -275,6 +275,8 @@ void Collector::Branch::Adopt(const std::vector<v1::Project>& all) {
   for (const std::string& id : gone) Drop(id);
   for (const std::string& id : wanted) AdoptOne(id, name_by_id[id]);
   adopted_ = true;
+  const std::lock_guard lock(mutex_);
+  truth_.missing.assign(missing_.begin(), missing_.end());
 }
 
 void Collector::Branch::AdoptOne(const std::string& id, const std::string& name) {
@@ -419,6 +421,10 @@ std::vector<std::string> Collector::Notes() const {
   std::vector<std::string> notes;
   const absl::Time now = shared_->clock.WallNow();
   for (const Truth& truth : GetTruth()) {
+    for (const std::string& name : truth.missing) {
+      notes.push_back(absl::StrCat("organization ", truth.organization, " has no project ", name,
+                                   " to collect, or the token does not see it"));
+    }
     if (!truth.last_success.has_value()) {
       notes.push_back(
           absl::StrCat("nothing was collected from organization ", truth.organization, " yet"));

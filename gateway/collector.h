@@ -65,6 +65,7 @@ class Collector {
     std::optional<absl::Time> last_success;
     absl::Duration interval;  // in force between two polls of a project
     std::vector<Project> projects;
+    std::vector<std::string> missing;  // configured names that no project has
   };
 
   // All outlive the collector. Coroutines run on strands of `executor`, the ledger is used on

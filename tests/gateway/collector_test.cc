@@ -205,6 +205,15 @@ TEST_F(CollectorTest, ARenamedProjectIsFollowedAndADeletedOneLeavesTheOthers) {
   EXPECT_EQ(State("semaphoreci_project_info", {"acme", "api", "api-id"}), -1);
 }
 
+TEST_F(CollectorTest, AConfiguredProjectThatIsNotThereIsToldUntilItIs) {
+  organization_.projects.push_back("later");
+  StartCounting();
+  EXPECT_THAT(collector_->Notes(), ElementsAre(testing::HasSubstr("no project later")));
+  semaphore_.projects.push_back({"later-id", "later"});
+  RunFor(absl::Hours(2));
+  EXPECT_THAT(collector_->Notes(), IsEmpty());
+}
+
 TEST_F(CollectorTest, DiscoveredProjectsAreTakenUpHourly) {
   options_.discover = true;
   organization_.projects.clear();
