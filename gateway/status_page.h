@@ -20,7 +20,7 @@ namespace semaphore::gateway {
 
 class StatusPage {
  public:
-  static constexpr size_t kFields = 16;
+  static constexpr size_t kFields = 15;
   static constexpr size_t kMaxSamples = 2160;  // six hours of ten seconds
   static constexpr size_t kMaxFailing = 50;
 
@@ -33,16 +33,36 @@ class StatusPage {
   void Sample(absl::Time now, const std::vector<prometheus::MetricFamily>& own,
               const CiSnapshot* ci);
 
-  // "collector" is whether CI facts were collected at least once.
-  // {"collector": bool, "fields": [names], "samples": [[numbers], …], "failing": [{organization,
-  // project, pipeline, ref}, …]}, oldest sample first. Counters are running totals.
+  // Oldest sample first; counters are running totals, and a field without a value is null:
+  //   {"collector": whether CI facts were collected since the start,
+  //    "age": {"places": number, "old": number, "newest_seconds": number, "oldest_seconds": number,
+  //            "organization": of the oldest, "project": of the oldest},
+  //    "fields": [names], "samples": [[numbers], …],
+  //    "failing_total": number, "failing": [{organization, project, pipeline, ref}, …]}
+  // A place is what has a time of its last successful collection: a project (of "" where only its
+  // organization has one). At most kMaxFailing of the failing are listed.
   std::string Json() const;
 
  private:
   using Row = std::array<double, kFields>;
 
+  // How long ago each place was last collected without failure, when it was sampled.
+  struct Age {
+    size_t places = 0;
+    size_t old = 0;  // too old to be taken for the present
+    double newest_seconds = 0;
+    double oldest_seconds = 0;
+    std::string organization;  // of the oldest
+    std::string project;
+  };
+
+  static Age AgeOf(absl::Time now, const std::vector<prometheus::MetricFamily>& own);
+  void SampleCi(const CiSnapshot& ci, Row& row);
+
   std::deque<Row> rows_;
+  Age age_;
   std::vector<std::array<std::string, 4>> failing_;
+  size_t failing_total_ = 0;
   bool collector_ = false;
 };
 
