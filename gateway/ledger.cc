@@ -22,6 +22,7 @@
 #include "client/string_view.h"
 #include "gateway/ci_catalog.h"
 #include "gateway/label_value.h"
+#include "gateway/ledger_waiting.h"
 #include "gateway/sqlite.h"
 
 namespace semaphore::gateway {
@@ -239,6 +240,7 @@ class Ledger::State {
   absl::Status Discover(const RunCounter::Project& project,
                         const std::vector<Discovered>& pipelines);
   absl::Status Settle();
+  LedgerWaiting Waiting() { return LedgerWaiting(*file_); }
 
   Published View() const {
     const std::lock_guard lock(mutex_);
@@ -270,6 +272,7 @@ class Ledger::State {
   absl::Status ApplyPromotions(const CollectedBatch& batch, Change& change);
   absl::Status ApplyDeployments(const CollectedBatch& batch, Change& change);
   absl::Status KeepLastRuns(const CollectedBatch& batch);
+  absl::Status ApplyWaiting(const CollectedBatch& batch, CommitOutcome& outcome);
   absl::StatusOr<bool> Remember(const CollectedBatch& batch, const char* kind, std::string_view key,
                                 absl::Time done);
   absl::Status Forget(const CollectedBatch& batch);
@@ -350,6 +353,23 @@ absl::StatusOr<std::vector<std::string>> Ledger::Unknown(const std::string& orga
 absl::StatusOr<std::vector<LastRunOf>> Ledger::LastRuns(const std::string& organization,
                                                         const std::string& project_id) {
   return state_->LastRuns(organization, project_id);
+}
+
+absl::StatusOr<std::vector<WaitingPromotion>> Ledger::DuePromotions(const std::string& organization,
+                                                                    const std::string& project_id,
+                                                                    absl::Time now) {
+  return state_->Waiting().DuePromotions(organization, project_id, now);
+}
+
+absl::StatusOr<std::vector<WaitingDeployment>> Ledger::DueDeployments(
+    const std::string& organization, const std::string& project_id, absl::Time now,
+    const std::string& after) {
+  return state_->Waiting().DueDeployments(organization, project_id, now, after);
+}
+
+absl::StatusOr<std::vector<WaitingDeployment>> Ledger::PendingDeployments(
+    const std::string& organization, const std::string& project_id, absl::Time now) {
+  return state_->Waiting().PendingDeployments(organization, project_id, now);
 }
 
 absl::StatusOr<CommitOutcome> Ledger::Commit(const CollectedBatch& batch) {
@@ -434,6 +454,9 @@ absl::Status Ledger::State::CheckFile() {
 absl::Status Ledger::State::Create() {
   absl::Status status = file_->Run("BEGIN IMMEDIATE");
   for (const char* sql : kSchema) {
+    if (status.ok()) status = file_->Run(sql);
+  }
+  for (const char* sql : LedgerWaiting::kSchema) {
     if (status.ok()) status = file_->Run(sql);
   }
   if (status.ok()) status = file_->Run("COMMIT");
@@ -545,6 +568,7 @@ absl::StatusOr<CommitOutcome> Ledger::State::Commit(const CollectedBatch& batch)
     if (applied.ok()) applied = ApplyPromotions(batch, change);
     if (applied.ok()) applied = ApplyDeployments(batch, change);
     if (applied.ok()) applied = KeepLastRuns(batch);
+    if (applied.ok()) applied = ApplyWaiting(batch, outcome);
     if (applied.ok() && batch.watermark.has_value()) {
       applied =
           SetWatermark(batch.organization, batch.project_id, kPipelinesMark, *batch.watermark);
@@ -694,6 +718,17 @@ absl::StatusOr<std::vector<LastRunOf>> Ledger::State::LastRuns(const std::string
   }
 }
 
+absl::Status Ledger::State::ApplyWaiting(const CollectedBatch& batch, CommitOutcome& outcome) {
+  const absl::StatusOr<uint64_t> dropped = Waiting().Apply(batch);
+  if (!dropped.ok()) return dropped.status();
+  outcome.dropped = *dropped;
+  for (const auto& [name, at] : batch.marks) {
+    absl::Status status = SetWatermark(batch.organization, batch.project_id, name, at);
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 // False: it was known.
 absl::StatusOr<bool> Ledger::State::Remember(const CollectedBatch& batch, const char* kind,
                                              std::string_view key, absl::Time done) {
@@ -739,17 +774,9 @@ absl::Status Ledger::State::Forget(const CollectedBatch& batch) {
   if (!batch.promotions.empty()) {
     forget(kPromotionKind, now - kPromotionRetention);
   }
-  if (!batch.deployments.empty() && status.ok()) {
-    Sqlite::Query oldest = file_->Prepare(
-        "SELECT done_at FROM seen WHERE organization = ? AND project_id = ? AND kind = "
-        "'deployment' ORDER BY done_at DESC LIMIT 1 OFFSET ?");
-    const absl::StatusOr<bool> row =
-        oldest.Text(batch.organization).Text(batch.project_id).Integer(kDeploymentKeys).Next();
-    if (!row.ok()) return row.status();
-    if (*row) {
-      forget(kDeploymentKind,
-             std::min(absl::FromUnixMicros(oldest.IntegerColumn(0)), now - kKeyRetention));
-    }
+  // None is asked for again that was triggered a week before its target's mark.
+  if (!batch.deployments.empty()) {
+    forget(kDeploymentKind, now - kDeploymentRetention);
   }
   if (!status.ok()) return status;
   return file_

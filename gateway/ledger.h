@@ -43,9 +43,9 @@ class Ledger final : public CollectorLedger {
   static constexpr absl::Duration kZeroWait = absl::Minutes(2);
   // Keys are kept for this long before the watermark: a reconcile asks for 24 hours before it.
   static constexpr absl::Duration kKeyRetention = absl::Hours(24 + 48);
-  // Deployments are listed from the newest whatever their age; so many per project are remembered.
-  static constexpr int kDeploymentKeys = 5000;
+  // Of what is not asked for again, whatever its age, but once in a long while.
   static constexpr absl::Duration kPromotionRetention = absl::Hours(24 * 400);
+  static constexpr absl::Duration kDeploymentRetention = absl::Hours(24 * 400);
 
   struct Options {
     std::string state_dir = {};
@@ -82,6 +82,16 @@ class Ledger final : public CollectorLedger {
   // Those with a run within kLastRunMemory.
   absl::StatusOr<std::vector<LastRunOf>> LastRuns(const std::string& organization,
                                                   const std::string& project_id) override;
+  absl::StatusOr<std::vector<WaitingPromotion>> DuePromotions(const std::string& organization,
+                                                              const std::string& project_id,
+                                                              absl::Time now) override;
+  absl::StatusOr<std::vector<WaitingDeployment>> DueDeployments(const std::string& organization,
+                                                                const std::string& project_id,
+                                                                absl::Time now,
+                                                                const std::string& after) override;
+  absl::StatusOr<std::vector<WaitingDeployment>> PendingDeployments(const std::string& organization,
+                                                                    const std::string& project_id,
+                                                                    absl::Time now) override;
   // `batch.watermark` moves the mark kPipelinesMark, never back.
   absl::StatusOr<CommitOutcome> Commit(const CollectedBatch& batch) override;
   static constexpr char kPipelinesMark[] = "pipelines";

@@ -15,11 +15,8 @@ namespace {
 namespace asio = boost::asio;
 using client::MonotonicTime;
 
-// Upstream's word for who triggered a promotion by itself.
-constexpr char kAutomaticPromotion[] = "Pipeline Done request";
-// The ledger's marks of a project.
+// The ledger's mark of a project.
 constexpr char kPipelinesMark[] = "pipelines";
-constexpr char kDeploymentsMark[] = "deployments";
 
 // Pipelines whose details are held at a time.
 constexpr size_t kDetailedAtOnce = 20;
@@ -32,22 +29,7 @@ constexpr int kDescribeTries = 3;
 constexpr int kLonelyDescribeTries = 20;
 constexpr size_t kMaxUndescribed = 1000;
 constexpr size_t kMaxUnreadable = 1000;
-// Automatic promotions are triggered and decided within this after the pipeline's end.
-constexpr std::chrono::seconds kPromotionDelay{60};
-constexpr int kPromotionTries = 5;
 constexpr size_t kMaxDiscovered = 5000;  // files on refs
-constexpr size_t kMaxPromotions = 1000;  // waiting
-constexpr int kPromotionsAtOnce = 20;
-constexpr int kPromotionPages = 5;
-// A promoted pipeline is created this soon after its promotion.
-constexpr absl::Duration kPromotingTime = absl::Minutes(10);
-constexpr int kDeploymentPages = 3;
-constexpr int kTargetsAtOnce = 10;
-constexpr size_t kMaxDeployments = 1000;  // waiting
-constexpr size_t kDeploymentsAtOnce = 20;
-constexpr int kLastPassedTries = 3;
-// Where the edition or the token does not give deployments.
-constexpr std::chrono::hours kForbiddenWait{1};
 
 absl::Time DoneTime(const v1::Pipeline& pipeline) {
   if (pipeline.has_done_time()) return ToTime(pipeline.done_time());
@@ -74,7 +56,11 @@ bool IsAbsence(const absl::Status& status) {
 
 ProjectCollector::ProjectCollector(const CollectingFor& collecting, std::string project_id,
                                    std::string name, absl::Duration backfill)
-    : collecting_(collecting), project_id_(std::move(project_id)), backfill_(backfill) {
+    : collecting_(collecting),
+      project_id_(std::move(project_id)),
+      backfill_(backfill),
+      promotions_(collecting, state_),
+      deployments_(collecting, state_) {
   state_.organization = collecting.organization;
   state_.project_id = project_id_;
   state_.name = std::move(name);
@@ -96,17 +82,9 @@ asio::awaitable<absl::Status> ProjectCollector::Poll() {
   if (status.ok()) status = co_await CommitSeen();
   state_.SetActive(active_);
   if (!status.ok()) co_return status;
-  if (collecting_.level >= CiLevel::kPipeline) status = co_await PollPromotions();
-  const MonotonicTime now = collecting_.clock.Now();
-  if (now >= next_targets_) {
-    const absl::Status targets = co_await PollTargets();
-    next_targets_ = now + absl::ToChronoNanoseconds(TargetsInterval(collecting_.interval)) * 9 / 10;
-    if (IsAbsence(targets)) {
-      next_targets_ = now + kForbiddenWait;
-    } else if (status.ok()) {
-      status = targets;
-    }
-  }
+  status = co_await promotions_.Poll();
+  const absl::Status deployments = co_await deployments_.Poll();
+  if (status.ok()) co_return deployments;
   co_return status;
 }
 
@@ -270,6 +248,12 @@ ProjectCollector::Doing ProjectCollector::CommitPage(std::vector<v1::Pipeline> p
     });
     if (count) collecting_.committed({.counted = 0, .duplicates = known}, {});
   }
+  // In the order in which they were done, which is that of recoveries: a page may become several
+  // commits.
+  std::sort(pipelines.begin(), pipelines.end(), [](const v1::Pipeline& a, const v1::Pipeline& b) {
+    return std::pair(DoneTime(a), std::string_view(a.pipeline_id())) <
+           std::pair(DoneTime(b), std::string_view(b.pipeline_id()));
+  });
   if (pipelines.empty() && !watermark.has_value() && unsaved_runs_.empty()) {
     co_return absl::OkStatus();
   }
@@ -285,7 +269,7 @@ ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pi
   batch.count = count;
   absl::Status postponed;
   for (v1::Pipeline& pipeline : pipelines) {
-    if (count) QueuePromotions(pipeline);
+    if (count) promotions_.Await(pipeline, batch);
     if (!detailed) {
       batch.pipelines.push_back({std::move(pipeline), {}});
       continue;
@@ -425,260 +409,12 @@ ProjectCollector::Doing ProjectCollector::Commit(CollectedBatch batch) {
       co_await OnThread(collecting_.ledger_thread, std::move(work));
   if (!outcome.ok()) co_return outcome.status();
   unsaved_runs_.clear();
+  if (outcome->dropped > 0) promotions_.Dropped(outcome->dropped);
   const absl::Time now = collecting_.clock.WallNow();
   std::vector<absl::Duration> lags;
   for (const absl::Time time : done) lags.push_back(std::max(now - time, absl::ZeroDuration()));
   collecting_.committed(*outcome, lags);
   co_return absl::OkStatus();
-}
-
-// Its own promotions come within a minute of its end; if it was promoted itself, its parent has had
-// one, whenever that was.
-void ProjectCollector::QueuePromotions(const v1::Pipeline& pipeline) {
-  const MonotonicTime now = collecting_.clock.Now();
-  const auto queue = [this](const std::string& id, WaitingPromotion waiting) {
-    if (promotions_.size() < kMaxPromotions || promotions_.count(id) > 0) {
-      promotions_.try_emplace(id, waiting);
-    }
-  };
-  if (!pipeline.switch_id().empty()) {
-    queue(pipeline.pipeline_id(), {now + kPromotionDelay, absl::InfinitePast()});
-  }
-  if (!pipeline.promotion_of_pipeline_id().empty() && pipeline.has_create_time()) {
-    queue(pipeline.promotion_of_pipeline_id(),
-          {now, ToTime(pipeline.create_time()) - kPromotingTime});
-  }
-}
-
-ProjectCollector::Doing ProjectCollector::PollPromotions() {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  const MonotonicTime now = collecting_.clock.Now();
-  std::vector<std::pair<std::string, WaitingPromotion>> due;
-  for (const auto& [id, waiting] : promotions_) {
-    if (waiting.due <= now && due.size() < kPromotionsAtOnce) due.emplace_back(id, waiting);
-  }
-  for (auto& [id, waiting] : due) {
-    const absl::Status status = co_await ReadPromotions(id, waiting);
-    if (!status.ok() && !IsAbsence(status) && !absl::IsInternal(status)) co_return status;
-    if (!status.ok()) promotions_.erase(id);
-  }
-  co_return absl::OkStatus();
-}
-
-ProjectCollector::Doing ProjectCollector::ReadPromotions(std::string pipeline_id,
-                                                         WaitingPromotion waiting) {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  CollectedBatch batch = NewBatch();
-  bool undecided = false;
-  std::string token;
-  for (int page = 0; page < kPromotionPages; ++page) {
-    const absl::StatusOr<v1::ListPromotionsResponse> reply =
-        co_await collecting_.reads.Promotions(pipeline_id, token);
-    if (!reply.ok()) co_return reply.status();
-    for (const v1::Promotion& promotion : reply->promotions()) {
-      if (promotion.has_trigger_time() && ToTime(promotion.trigger_time()) < waiting.since)
-        continue;
-      const bool decided = promotion.state() != v1::PROMOTION_STATE_PROCESSING;
-      undecided |= !decided;
-      if (!decided && waiting.tries + 1 < kPromotionTries) continue;
-      batch.promotions.push_back(
-          {pipeline_id, promotion, promotion.triggered_by() == kAutomaticPromotion});
-    }
-    token = reply->next_page_token();
-    if (token.empty()) break;
-  }
-  if (!batch.promotions.empty()) {
-    const absl::Status status = co_await Commit(std::move(batch));
-    if (!status.ok()) co_return status;
-  }
-  promotions_.erase(pipeline_id);
-  if (undecided && ++waiting.tries < kPromotionTries) {
-    waiting.due = collecting_.clock.Now() + kPromotionDelay;
-    promotions_.emplace(pipeline_id, waiting);
-  }
-  co_return absl::OkStatus();
-}
-
-ProjectCollector::Doing ProjectCollector::PollTargets() {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  const absl::StatusOr<std::vector<v1::DeploymentTarget>> targets =
-      co_await collecting_.reads.Targets(project_id_);
-  if (!targets.ok()) co_return targets.status();
-  if (!deployments_begun_) {
-    const absl::StatusOr<std::optional<absl::Time>> begun = co_await Mark(kDeploymentsMark);
-    if (!begun.ok()) co_return begun.status();
-    deployments_begun_ = begun->has_value();
-  }
-  const absl::Status status = co_await ReadChangedTargets(*targets);
-  state_.targets.clear();
-  for (const v1::DeploymentTarget& target : *targets) {
-    state_.targets.push_back(
-        {target.name(), target.state(), targets_[target.deployment_target_id()].last_passed});
-  }
-  if (!status.ok()) co_return status;
-  const absl::Status settled = co_await SettleDeployments();
-  for (size_t i = 0; i < state_.targets.size(); ++i) {
-    const std::string& id = (*targets)[i].deployment_target_id();
-    state_.targets[i].last_passed = targets_[id].last_passed;
-  }
-  co_return settled;
-}
-
-// When counting begins, all of them are read, so that what happened before is known.
-ProjectCollector::Doing ProjectCollector::ReadChangedTargets(
-    std::vector<v1::DeploymentTarget> targets) {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  std::set<std::string> waiting_for_pipeline;
-  for (const auto& [id, waiting] : deployments_) {
-    if (waiting.deployment.pipeline_id().empty()) waiting_for_pipeline.insert(waiting.target_id);
-  }
-  std::map<std::string, Target> kept;
-  std::vector<std::string> changed;
-  for (const v1::DeploymentTarget& target : targets) {
-    const std::string& id = target.deployment_target_id();
-    Target& entry = kept[id] = targets_[id];
-    entry.name = target.name();
-    const std::string& last = target.last_deployment().deployment_id();
-    const bool moved = last != entry.last_deployment_id || waiting_for_pipeline.count(id) > 0;
-    if (moved && (!deployments_begun_ || changed.size() < kTargetsAtOnce)) {
-      entry.last_deployment_id = last;
-      changed.push_back(id);
-    }
-  }
-  targets_ = std::move(kept);
-  for (const std::string& id : changed) {
-    const absl::Status status = co_await ReadDeployments(id);
-    if (status.ok()) continue;
-    targets_[id].last_deployment_id.clear();  // once more
-    if (!IsAbsence(status)) co_return status;
-  }
-  co_return absl::OkStatus();
-}
-
-// The history from its newest end to what the ledger knows.
-ProjectCollector::Doing ProjectCollector::ReadDeployments(std::string target_id) {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  std::string token;
-  std::vector<v1::Deployment> all;
-  bool reached = false;
-  for (int page = 0; page < kDeploymentPages && !reached; ++page) {
-    absl::StatusOr<v1::ListDeploymentsResponse> reply =
-        co_await collecting_.reads.Deployments(target_id, token);
-    if (!reply.ok()) co_return reply.status();
-    std::vector<std::string> ids;
-    for (const v1::Deployment& deployment : reply->deployments()) {
-      ids.push_back(deployment.deployment_id());
-      all.push_back(deployment);
-    }
-    const size_t listed = ids.size();
-    const absl::StatusOr<std::set<std::string>> unknown = co_await Unknown(std::move(ids));
-    if (!unknown.ok()) co_return unknown.status();
-    const std::set<std::string>& fresh = *unknown;
-    for (const v1::Deployment& deployment : reply->deployments()) {
-      const std::string& id = deployment.deployment_id();
-      if (fresh.count(id) == 0 || deployments_.size() >= kMaxDeployments) continue;
-      deployments_[id] = {target_id, deployment};
-    }
-    reached = fresh.size() < listed;
-    token = reply->next_page_token();
-    if (token.empty()) break;
-  }
-  Target& target = targets_[target_id];
-  if (std::exchange(target.read, true)) co_return absl::OkStatus();
-  co_return co_await FindLastPassed(target_id, std::move(all));
-}
-
-// After a start: when the last one passed that the ledger knows already.
-ProjectCollector::Doing ProjectCollector::FindLastPassed(std::string target_id,
-                                                         std::vector<v1::Deployment> deployments) {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  int tries = 0;
-  for (const v1::Deployment& deployment : deployments) {
-    if (deployment.pipeline_id().empty()) continue;
-    if (deployments_.count(deployment.deployment_id()) > 0) continue;
-    if (++tries > kLastPassedTries) break;
-    const absl::StatusOr<v1::Pipeline> pipeline =
-        co_await collecting_.reads.Pipeline(deployment.pipeline_id(), v1::PIPELINE_VIEW_BASIC);
-    if (!pipeline.ok() && !IsAbsence(pipeline.status())) co_return pipeline.status();
-    if (!pipeline.ok() || pipeline->result() != v1::PIPELINE_RESULT_PASSED) continue;
-    targets_[target_id].last_passed = DoneTime(*pipeline);
-    break;
-  }
-  co_return absl::OkStatus();
-}
-
-// Those whose pipeline is done are counted. What was done when this project was first seen is only
-// remembered.
-ProjectCollector::Doing ProjectCollector::SettleDeployments() {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  const size_t most = deployments_begun_ ? kDeploymentsAtOnce : kMaxDeployments;
-  std::vector<std::pair<std::string, WaitingDeployment>> waiting;
-  for (auto next = deployments_.upper_bound(settled_to_);
-       next != deployments_.end() && waiting.size() < most; ++next) {
-    waiting.push_back(*next);
-  }
-  settled_to_ = waiting.size() < most ? "" : waiting.back().first;
-  CollectedBatch batch = NewBatch();
-  batch.count = deployments_begun_;
-  for (auto& [id, each] : waiting) {
-    absl::StatusOr<std::optional<CollectedDeployment>> settled = co_await Settle(each);
-    if (!settled.ok() && !IsAbsence(settled.status())) co_return settled.status();
-    if (!settled.ok()) deployments_.erase(id);
-    if (settled.ok() && settled->has_value()) batch.deployments.push_back(**std::move(settled));
-  }
-  std::vector<std::string> settled_ids;
-  for (const CollectedDeployment& each : batch.deployments) {
-    settled_ids.push_back(each.deployment.deployment_id());
-  }
-  if (!batch.deployments.empty()) {
-    const absl::Status status = co_await Commit(std::move(batch));
-    if (!status.ok()) co_return status;
-  }
-  for (const std::string& id : settled_ids) deployments_.erase(id);
-  if (deployments_begun_) co_return absl::OkStatus();
-  auto work = [&ledger = collecting_.ledger, organization = collecting_.organization,
-               project = project_id_, now = collecting_.clock.WallNow()] {
-    return ledger.SetWatermark(organization, project, kDeploymentsMark, now);
-  };
-  const absl::Status begun = co_await OnThread(collecting_.ledger_thread, std::move(work));
-  deployments_begun_ = begun.ok();
-  co_return begun;
-}
-
-// Nothing while it is under way.
-ProjectCollector::Reading<std::optional<CollectedDeployment>> ProjectCollector::Settle(
-    WaitingDeployment waiting) {
-  co_await asio::this_coro::throw_if_cancelled(false);
-  CollectedDeployment out;
-  out.target = targets_[waiting.target_id].name;
-  out.automatic = waiting.deployment.triggered_by() == kAutomaticPromotion;
-  out.deployment = std::move(waiting.deployment);
-  if (out.deployment.state() == v1::DEPLOYMENT_STATE_FAILED) {
-    out.result = v1::PIPELINE_RESULT_FAILED;  // its pipeline could not be started
-    out.done = out.deployment.has_trigger_time() ? ToTime(out.deployment.trigger_time())
-                                                 : collecting_.clock.WallNow();
-    co_return std::optional<CollectedDeployment>(std::move(out));
-  }
-  if (out.deployment.pipeline_id().empty()) co_return std::optional<CollectedDeployment>();
-  const absl::StatusOr<v1::Pipeline> pipeline =
-      co_await collecting_.reads.Pipeline(out.deployment.pipeline_id(), v1::PIPELINE_VIEW_BASIC);
-  if (!pipeline.ok()) co_return pipeline.status();
-  if (pipeline->state() != v1::PIPELINE_STATE_DONE) {
-    co_return std::optional<CollectedDeployment>();
-  }
-  out.result = pipeline->result();
-  out.done = DoneTime(*pipeline);
-  if (out.result == v1::PIPELINE_RESULT_PASSED) {
-    std::optional<absl::Time>& last = targets_[waiting.target_id].last_passed;
-    if (!last.has_value() || *last < out.done) last = out.done;
-    const absl::StatusOr<v1::Workflow> workflow =
-        co_await collecting_.reads.Workflow(pipeline->workflow_id());
-    if (!workflow.ok() && !IsAbsence(workflow.status())) co_return workflow.status();
-    if (workflow.ok() && workflow->has_create_time()) {
-      out.workflow_created = ToTime(workflow->create_time());
-    }
-  }
-  co_return std::optional<CollectedDeployment>(std::move(out));
 }
 
 }  // namespace semaphore::gateway

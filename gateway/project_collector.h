@@ -1,4 +1,5 @@
-// Collects one project: what is active, what finished, promotions and deployments. Each poll asks
+// Collects one project: what is active, what finished, and through their own collectors promotions
+// and deployments. Each poll asks
 // for little, brings the ledger everything that finished at least once, and leaves an immutable
 // picture of the project's state. Runs on its organization's strand, one poll at a time.
 #ifndef SEMAPHORE_GATEWAY_PROJECT_COLLECTOR_H_
@@ -27,7 +28,9 @@
 #include "gateway/collection_state.h"
 #include "gateway/collector_ledger.h"
 #include "gateway/collector_reads.h"
+#include "gateway/deployment_collector.h"
 #include "gateway/log.h"
+#include "gateway/promotion_collector.h"
 
 namespace semaphore::gateway {
 
@@ -73,24 +76,9 @@ class ProjectCollector {
   using Reading = boost::asio::awaitable<absl::StatusOr<Reply>>;
   using Doing = boost::asio::awaitable<absl::Status>;
 
-  struct WaitingPromotion {
-    client::MonotonicTime due;
-    absl::Time since;  // promotions triggered before are not ours to count
-    int tries = 0;
-  };
-  struct Target {
-    std::string name;
-    std::string last_deployment_id;
-    bool read = false;
-    std::optional<absl::Time> last_passed;
-  };
   struct Undescribed {
     int tries = 0;
     uint64_t described_before = 0;  // others, before the poll in which it failed first
-  };
-  struct WaitingDeployment {
-    std::string target_id;
-    v1::Deployment deployment;
   };
 
   Doing LoadLastRuns();
@@ -111,15 +99,6 @@ class ProjectCollector {
   Reading<std::set<std::string>> Unknown(std::vector<std::string> ids);
   Doing Discover(std::vector<v1::Pipeline> pipelines);
   CollectedBatch NewBatch() const;
-  void QueuePromotions(const v1::Pipeline& pipeline);
-  Doing PollPromotions();
-  Doing ReadPromotions(std::string pipeline_id, WaitingPromotion waiting);
-  Doing PollTargets();
-  Doing ReadChangedTargets(std::vector<v1::DeploymentTarget> targets);
-  Doing ReadDeployments(std::string target_id);
-  Doing FindLastPassed(std::string target_id, std::vector<v1::Deployment> deployments);
-  Doing SettleDeployments();
-  Reading<std::optional<CollectedDeployment>> Settle(WaitingDeployment waiting);
 
   const CollectingFor& collecting_;
   const std::string project_id_;
@@ -140,12 +119,8 @@ class ProjectCollector {
   client::MonotonicTime last_walk_;
   std::optional<client::MonotonicTime> next_reconcile_;  // nothing: at once
 
-  std::map<std::string, WaitingPromotion> promotions_;  // by pipeline
-  client::MonotonicTime next_targets_{client::MonotonicTime::min()};
-  bool deployments_begun_ = false;
-  std::string settled_to_;                                // where the rotation over what waits is
-  std::map<std::string, Target> targets_;                 // by id
-  std::map<std::string, WaitingDeployment> deployments_;  // by id
+  PromotionCollector promotions_;
+  DeploymentCollector deployments_;
 };
 
 // Whether it says that upstream has no such thing for us, rather than that it is in trouble.

@@ -50,6 +50,23 @@ class LedgerInMemory final : public CollectorLedger {
     for (const auto& [key, run] : last_runs[id]) runs.push_back(run);
     return runs;
   }
+
+  // Nothing waits here: promotions and deployments have the real ledger in their tests.
+  absl::StatusOr<std::vector<WaitingPromotion>> DuePromotions(const std::string&,
+                                                              const std::string&,
+                                                              absl::Time) override {
+    return std::vector<WaitingPromotion>();
+  }
+  absl::StatusOr<std::vector<WaitingDeployment>> DueDeployments(const std::string&,
+                                                                const std::string&, absl::Time,
+                                                                const std::string&) override {
+    return std::vector<WaitingDeployment>();
+  }
+  absl::StatusOr<std::vector<WaitingDeployment>> PendingDeployments(const std::string&,
+                                                                    const std::string&,
+                                                                    absl::Time) override {
+    return std::vector<WaitingDeployment>();
+  }
   absl::StatusOr<CommitOutcome> Commit(const CollectedBatch& batch) override {
     if (!trouble.ok()) return trouble;
     CommitOutcome outcome;
@@ -65,11 +82,6 @@ class LedgerInMemory final : public CollectorLedger {
       if (batch.count) jobs += each.jobs.size();
       if (batch.count) names.insert(batch.project);
     }
-    for (const CollectedDeployment& each : batch.deployments) {
-      if (!known.insert({batch.project_id, each.deployment.deployment_id()}).second) continue;
-      if (batch.count) deployments.push_back(each);
-    }
-    for (const CollectedPromotion& each : batch.promotions) promotions.push_back(each);
     for (const LastRunOf& each : batch.last_runs) {
       last_runs[batch.project_id][{each.file, each.ref}] = each;
     }
@@ -82,8 +94,6 @@ class LedgerInMemory final : public CollectorLedger {
   std::set<Key> known;
   std::vector<std::string> counted;
   std::set<std::string> names;
-  std::vector<CollectedDeployment> deployments;
-  std::vector<CollectedPromotion> promotions;
   size_t jobs = 0;
   size_t largest_batch = 0;
   absl::Status trouble;
@@ -112,11 +122,12 @@ class CollectorFixture : public testing::Test {
   }
   ~CollectorFixture() override { StopCollector(); }
 
+  virtual CollectorLedger& TheLedger() { return ledger_; }
   void StartCollector() {
     organization_.upstream = upstream_.get();
     collector_ = std::make_unique<Collector>(
         options_, time_.context().get_executor(), time_.context().get_executor(),
-        std::vector<Collector::Organization>{organization_}, ledger_, time_.clock(), log_);
+        std::vector<Collector::Organization>{organization_}, TheLedger(), time_.clock(), log_);
     collector_->Start();
   }
   void StopCollector() {

@@ -280,38 +280,6 @@ TEST_F(CollectorTest, ShowsAgentsWithZerosForTypesThatHaveNone) {
   EXPECT_EQ(State("semaphoreci_agent_versions", {"acme", "s1-linux", "v2.2"}), 3);
 }
 
-TEST_F(CollectorTest, ADeploymentIsCountedWhenItsPipelineIsDone) {
-  semaphore_.targets["t1"] = {};
-  semaphore_.Run("before", absl::Seconds(1));
-  semaphore_.targets["t1"].push_back({"d0", "before"});
-  RunFor(absl::Minutes(1));
-  StartCollector();
-  RunFor(absl::Minutes(5));
-  EXPECT_THAT(ledger_.deployments, IsEmpty());
-  EXPECT_GT(State("semaphoreci_deployment_last_timestamp_seconds", {"acme", "web", "name-t1"}), 0);
-  semaphore_.Run("deploying", absl::Minutes(20)).result = "FAILED";
-  semaphore_.targets["t1"].insert(semaphore_.targets["t1"].begin(), {"d1", "deploying"});
-  RunFor(absl::Minutes(15));
-  EXPECT_THAT(ledger_.deployments, IsEmpty());
-  RunFor(absl::Minutes(10));
-  ASSERT_EQ(ledger_.deployments.size(), 1u);
-  EXPECT_EQ(ledger_.deployments[0].result, v1::PIPELINE_RESULT_FAILED);
-  EXPECT_EQ(ledger_.deployments[0].target, "name-t1");
-}
-
-TEST_F(CollectorTest, PromotionsAreReadOnceAMinuteAfterTheEnd) {
-  StartCounting();
-  semaphore_.Run("a", absl::Seconds(1)).switch_id = "switch";
-  semaphore_.promotions["a"] =
-      R"([{"name":"Staging","status":"passed","triggered_by":"Pipeline Done request"}])";
-  semaphore_.Run("b", absl::Seconds(1));
-  RunFor(absl::Minutes(30));
-  ASSERT_EQ(ledger_.promotions.size(), 1u);
-  EXPECT_EQ(ledger_.promotions[0].promotion.name(), "Staging");
-  EXPECT_TRUE(ledger_.promotions[0].automatic);
-  EXPECT_EQ(semaphore_.RequestsTo("promotions"), 1u);
-}
-
 TEST_F(CollectorTest, JobsAreReadOncePerPipelineAtLevelJob) {
   options_.level = CiLevel::kJob;
   StartCounting();

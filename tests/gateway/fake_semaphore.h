@@ -42,11 +42,25 @@ class FakeSemaphore final : public client::HttpClient {
     std::string id;
     std::string pipeline_id;
     std::string state = "STARTED";
+    absl::Time triggered = absl::InfinitePast();  // else with its pipeline
+  };
+  struct Promotion {
+    std::string name;
+    absl::Time triggered;
+    std::string status = "passed";
+    std::string triggered_by = "Pipeline Done request";
   };
 
   explicit FakeSemaphore(const client::Clock& clock) : clock_(clock) {}
 
   absl::Time Now() const { return clock_.WallNow() + skew; }
+
+  // A deployment to a target of web-id whose pipeline runs for so long from now on.
+  Pipeline& Deploy(const std::string& target, const std::string& id, absl::Duration length) {
+    std::vector<Deployment>& history = targets[target];
+    history.insert(history.begin(), {.id = id, .pipeline_id = "for-" + id, .triggered = Now()});
+    return Run("for-" + id, length);
+  }
 
   // One that runs for so long from now on.
   Pipeline& Run(std::string id, absl::Duration length, std::string project_id = "web-id") {
@@ -59,7 +73,7 @@ class FakeSemaphore final : public client::HttpClient {
   std::vector<Pipeline> pipelines;                         // in order of creation
   std::map<std::string, std::vector<Deployment>> targets;  // of web-id, newest deployment first
   int agents = 0;
-  std::map<std::string, std::string> promotions;  // JSON array, by pipeline
+  std::map<std::string, std::vector<Promotion>> promotions;  // by pipeline, newest first
   // Answers in place of everything else when it says something; runs before each request.
   std::function<std::optional<client::HttpResult>(const std::string& target)> intercept;
   std::vector<std::string> requests;
@@ -216,17 +230,65 @@ class FakeSemaphore final : public client::HttpClient {
     return Reply(200, body + "]");
   }
 
-  static std::string Json(const Deployment& deployment) {
-    return absl::StrCat(R"({"id":")", deployment.id, R"(","pipeline_id":")", deployment.pipeline_id,
-                        R"(","state":")", deployment.state, R"(","triggered_by":"someone"})");
+  absl::Time TriggeredAt(const Deployment& deployment) const {
+    if (deployment.triggered != absl::InfinitePast()) return deployment.triggered;
+    for (const Pipeline& pipeline : pipelines) {
+      if (pipeline.id == deployment.pipeline_id) return pipeline.created;
+    }
+    return absl::UnixEpoch();
   }
 
-  client::HttpResult History(const std::string& id) const {
-    std::string body = R"({"cursor_before":0,"cursor_after":0,"deployments":[)";
-    for (size_t i = 0; i < targets.at(id).size() && i < 10; ++i) {
-      absl::StrAppend(&body, i > 0 ? "," : "", Json(targets.at(id)[i]));
+  std::string Json(const Deployment& deployment) const {
+    return absl::StrCat(
+        R"({"id":")", deployment.id, R"(","pipeline_id":")", deployment.pipeline_id,
+        R"(","state":")", deployment.state, R"(","triggered_by":"someone","triggered_at":")",
+        absl::FormatTime("%Y-%m-%dT%H:%M:%S.000000Z", TriggeredAt(deployment), absl::UTCTimeZone()),
+        R"("})");
+  }
+
+  // Ten a page. The newest one at or before the cursor is taken for the one that it came from.
+  client::HttpResult History(const std::string& id, const Query& query) const {
+    const auto found = targets.find(id);
+    if (found == targets.end()) return Reply(404, R"("Not found")");
+    const std::vector<Deployment>& all = found->second;
+    size_t begin = 0;
+    int64_t cursor = 0;
+    if (query.count("cursor_value") > 0 && absl::SimpleAtoi(query.at("cursor_value"), &cursor)) {
+      while (begin < all.size() && absl::ToUnixMicros(TriggeredAt(all[begin])) > cursor) ++begin;
+      ++begin;
     }
-    return Reply(200, body + "]}");
+    const size_t end = std::min(all.size(), begin + 10);
+    std::string body;
+    for (size_t i = begin; i < end; ++i) {
+      absl::StrAppend(&body, i > begin ? "," : "", Json(all[i]));
+    }
+    const int64_t before = end < all.size() ? absl::ToUnixMicros(TriggeredAt(all[end - 1])) : 0;
+    return Reply(200, absl::StrCat(R"({"cursor_before":)", before,
+                                   R"(,"cursor_after":0,"deployments":[)", body, "]}"));
+  }
+
+  client::HttpResult Promotions(const Query& query) const {
+    const auto found = promotions.find(query.at("pipeline_id"));
+    const std::vector<Promotion> all =
+        found == promotions.end() ? std::vector<Promotion>() : found->second;
+    const size_t size = std::stoul(query.at("page_size"));
+    const size_t page = query.count("page") > 0 ? std::stoul(query.at("page")) : 1;
+    const size_t begin = std::min(all.size(), (page - 1) * size);
+    const size_t end = std::min(all.size(), begin + size);
+    std::string body = "[";
+    for (size_t i = begin; i < end; ++i) {
+      absl::StrAppend(&body, i > begin ? "," : "", R"({"name":")", all[i].name, R"(","status":")",
+                      all[i].status, R"(","triggered_by":")", all[i].triggered_by,
+                      R"(","triggered_at":)", Stamp(all[i].triggered), "}");
+    }
+    client::HttpResult result = Reply(200, body + "]");
+    std::string link = R"(<http://h/p?page=1>; rel="first")";
+    if (end < all.size()) {
+      absl::StrAppend(&link, ", <http://h/p?page=", page + 1, R"(>; rel="next")");
+    }
+    result.response.headers = {
+        {"link", link}, {"total", absl::StrCat(all.size())}, {"page-number", absl::StrCat(page)}};
+    return result;
   }
 
   client::HttpResult Answer(const std::string& target) const {
@@ -267,11 +329,8 @@ class FakeSemaphore final : public client::HttpClient {
       return Reply(200, absl::StrCat(R"({"agents":[)", body, R"(],"cursor":""})"));
     }
     if (path == "deployment_targets") return Targets(query);
-    if (parts[0] == "deployment_targets") return History(parts[1]);
-    if (path == "promotions") {
-      const auto found = promotions.find(query.at("pipeline_id"));
-      return Reply(200, found == promotions.end() ? "[]" : found->second);
-    }
+    if (parts[0] == "deployment_targets") return History(parts[1], query);
+    if (path == "promotions") return Promotions(query);
     return Reply(404, "oops");
   }
 
