@@ -15,8 +15,8 @@ COMMITS = tuple(f"{number:040x}" for number in range(1, 40))
 PROMOTIONS = ({"name": "Staging"}, {"name": "Production", "VERSION": "1.2", "REGION": "eu"}, {"name": "Rollback", "TO_VERSION": "1.1"},
               {"name": "Unschedulable"}, {"name": "Cordoned target"})
 
-# Between two requests that are answered well. No 500: what answers so three times is counted without its details.
-FAULTS = ({"action": "answer", "status": 503}, {"action": "answer", "status": 502}, {"action": "reset"},
+# Between two requests that are answered well.
+FAULTS = ({"action": "answer", "status": 503}, {"action": "answer", "status": 500}, {"action": "reset"},
           {"action": "truncated_chunks"}, {"action": "close", "stage": "head"},
           {"action": "answer", "status": 429, "headers": {"retry-after": "1"}})
 FAULTY = ("/api/v1alpha/pipelines", "/api/v1alpha/pipelines/", "/api/v1alpha/jobs/", "/api/v1alpha/promotions", "/api/v1alpha/")

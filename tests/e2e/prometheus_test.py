@@ -48,9 +48,6 @@ ROUNDS_BETWEEN_OUTAGES = 5
 # Promotions of the simulator leave nothing in the history of a deployment target, and what it is seeded with happened before.
 UNEVENTFUL = {"semaphoreci_deployments_total", "semaphoreci_deployment_lead_time_seconds"}
 
-# Not exact yet: promotions that wait to be read are forgotten by a restart, and recoveries depend on the order in which pipelines come.
-NOT_EXACT = {"semaphoreci_promotions_total", "semaphoreci_pipeline_recovery_duration_seconds"}
-
 WATERMARK = "semaphoreci_gateway_collector_watermark_timestamp_seconds"
 SCRAPE_JOB = "semaphore-ci"  # in the example of a configuration
 
@@ -65,8 +62,7 @@ def prometheus_config(address):
 def read_buckets():
     """Families of events to their buckets' bounds; a counter has none."""
     printed = subprocess.run([processes.GATEWAY, "metrics-catalog"], check=True, capture_output=True, timeout=processes.LIMIT_SECONDS)
-    return {family["name"]: family["buckets"] for family in json.loads(printed.stdout)
-            if family.get("event") and family["name"] not in NOT_EXACT}
+    return {family["name"]: family["buckets"] for family in json.loads(printed.stdout) if family.get("event")}
 
 
 def key_of(metric, name=None):
@@ -121,8 +117,7 @@ class Counted(unittest.TestCase):
         self.wait_for_scrapes(3)
         self.let_things_happen()
 
-        happened = [event for event in ci_truth.since(self.before, ci_truth.events(ci_truth.read(self.simulator), REFS))
-                    if event.family not in NOT_EXACT]
+        happened = ci_truth.since(self.before, ci_truth.events(ci_truth.read(self.simulator), REFS))
         families = collections.Counter(event.family for event in happened)
         self.assertGreaterEqual(families["semaphoreci_pipeline_runs_total"], LEAST_PIPELINES)
         self.assertEqual(set(self.buckets) - set(families), UNEVENTFUL)
