@@ -119,6 +119,13 @@ class Simulator(Program):
             raise AssertionError(f"{path}: {response.status} {text}")
         return {name.lower(): value for name, value in response.getheaders()}, json.loads(text)
 
+    def send(self, method, path, body):
+        """Status and text of the simulated API's answer to a request with JSON."""
+        self._control.request(method, "/api/v1alpha/" + path, body=json.dumps(body),
+                              headers={"authorization": "Token " + self.token, "content-type": "application/json"})
+        response = self._control.getresponse()
+        return response.status, response.read().decode()
+
     def set_access(self, word):
         self.control("POST", "access", {"access": word})
 
