@@ -94,7 +94,9 @@ std::vector<CollectionCost::Requests> RequestsOf(const MetricsConfig& metrics, d
       {"the last day again, hourly", a.projects * reconciles * WalkRequests(a.pipelines_per_day)});
   if (metrics.level == "block") out.push_back({"blocks", finished});
   if (metrics.level == "job") out.push_back({"jobs", finished * (1 + a.jobs_per_pipeline)});
-  out.push_back({"promotions", metrics.level == "project" ? 0 : 2 * finished * a.promoting_share});
+  // A pipeline's are read a minute and an hour after its end, and when the one that it was promoted
+  // to is done; each time it is looked at first.
+  out.push_back({"promotions", metrics.level == "project" ? 0 : 6 * finished * a.promoting_share});
   out.push_back({"deployment targets", a.projects * targets});
   // Its target's history, its pipeline until that is done, its workflow.
   out.push_back({"deployments", a.projects * a.deployments_per_day * 4});

@@ -26,7 +26,7 @@ struct CollectionAssumptions {
   double blocks_per_pipeline = 3;
   double targets = 1;              // deployment targets
   double deployments_per_day = 2;  // all targets of a project together
-  double promoting_share = 0.5;    // pipelines that can be promoted, of all
+  double promoting_share = 0.5;    // pipelines that can be promoted and are once, of all
 };
 
 // What the command line calls them.

@@ -44,17 +44,17 @@ struct CollectedDeployment {
 // A pipeline whose promotions are to be read. It outlives this process, as the next does.
 struct WaitingPromotion {
   std::string pipeline_id;
-  absl::Time since;  // promotions triggered before are not ours to count
-  absl::Time due;    // by our clock
-  absl::Time until;  // it waits on until it was read then or later
-  int tries = 0;     // reads without an end, one after another
+  absl::Time since = {};  // promotions triggered before are not ours to count
+  absl::Time due = {};    // by our clock
+  absl::Time until = {};  // it waits on until it was read then or later
+  int tries = 0;          // reads without an end, one after another
 };
 
 // A deployment that is not counted yet. The copy says its target, with the name to count it under.
 struct WaitingDeployment {
   v1::Deployment deployment;
-  absl::Time due;  // by our clock
-  int tries = 0;   // reads that failed, one after another
+  absl::Time due = {};  // by our clock
+  int tries = 0;        // reads that failed, one after another
 };
 
 struct CollectedBatch {

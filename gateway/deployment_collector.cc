@@ -33,6 +33,10 @@ constexpr size_t kTargetsAtOnce = 10;
 constexpr int kFirstPages = 3;
 constexpr int kFirstLooks = 30;
 constexpr absl::Duration kLongestRun = absl::Hours(72);
+// And at so many older ones for when the last one passed.
+constexpr int kOldLooks = 3;
+// Semaphore's clock and ours are not further apart.
+constexpr absl::Duration kClocksApart = absl::Minutes(10);
 // Where the edition or the token does not give deployments.
 constexpr std::chrono::hours kForbiddenWait{1};
 
@@ -213,14 +217,23 @@ DeploymentCollector::Doing DeploymentCollector::ReadTarget(v1::DeploymentTarget 
   co_return absl::OkStatus();
 }
 
+// What is younger than that is counted at first sight. When counting begins that is nothing, and
+// everything of a target that was made later. One that was there but could not be read counts from
+// then on all the same.
+absl::Time DeploymentCollector::FirstMark(const v1::DeploymentTarget& target) const {
+  if (!begun_.has_value()) return absl::InfiniteFuture();
+  const bool made_later =
+      target.has_create_time() && ToTime(target.create_time()) >= *begun_ - kClocksApart;
+  return made_later ? absl::UnixEpoch() : *begun_;
+}
+
 // `target`, `pending` and `news` are ReadTarget's.
 DeploymentCollector::Doing DeploymentCollector::ReadNews(const v1::DeploymentTarget& target,
                                                          const Pending& pending, News& news) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const std::optional<absl::Time> mark = targets_.at(target.deployment_target_id()).mark;
   const bool first = !mark.has_value();
-  // A target whose history could not be read when counting began counts from then on all the same.
-  const absl::Time counted_to = mark.value_or(begun_.value_or(absl::InfiniteFuture()));
+  const absl::Time counted_to = mark.value_or(FirstMark(target));
   absl::Time back_to = counted_to - kOverlap;
   for (const auto& [id, waiting] : pending) {
     back_to = std::min(back_to, TriggerTime(waiting.deployment, back_to));
@@ -234,8 +247,9 @@ DeploymentCollector::Doing DeploymentCollector::ReadNews(const v1::DeploymentTar
   }
   const absl::Time now = collecting_.clock.WallNow();
   news.batch.count = !first;
-  news.mark = mark.value_or(begun_.value_or(absl::UnixEpoch()));
+  news.mark = counted_to == absl::InfiniteFuture() ? absl::UnixEpoch() : counted_to;
   int looks = 0;
+  int old_looks = 0;
   std::set<std::string> listed;
   for (v1::Deployment deployment : history->deployments) {
     const absl::Time at = TriggerTime(deployment, now);
@@ -247,7 +261,10 @@ DeploymentCollector::Doing DeploymentCollector::ReadNews(const v1::DeploymentTar
     listed.insert(deployment.deployment_id());
     bool waits = at > counted_to || pending.count(deployment.deployment_id()) > 0;
     if (!first && at >= counted_to - kOverlap && at >= now - kRecent) waits = true;
-    if (!waits && first && at >= now - kLongestRun && ++looks <= kFirstLooks) {
+    const bool looked_at = at >= now - kLongestRun
+                               ? ++looks <= kFirstLooks
+                               : !news.last_passed.has_value() && ++old_looks <= kOldLooks;
+    if (!waits && first && looked_at) {
       const absl::StatusOr<bool> under_way = co_await IsUnderWay(deployment, news);
       if (!under_way.ok()) co_return under_way.status();
       waits = *under_way;

@@ -65,6 +65,7 @@ class DeploymentCollector {
   Doing ReadTargets(const std::vector<v1::DeploymentTarget>& targets, Failures& failures);
   Doing LoadTargets(const std::vector<v1::DeploymentTarget>& targets);
   Doing ReadTarget(v1::DeploymentTarget target, Pending pending, Failures& failures);
+  absl::Time FirstMark(const v1::DeploymentTarget& target) const;
   Doing ReadNews(const v1::DeploymentTarget& target, const Pending& pending, News& news);
   Reading<History> ReadHistory(std::string target_id, absl::Time back_to, bool first);
   Reading<bool> IsUnderWay(v1::Deployment deployment, News& news);

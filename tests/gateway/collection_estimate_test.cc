@@ -4,10 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 
 #include "absl/strings/str_cat.h"
 #include "tests/gateway/collector_fixture.h"
+#include "tests/gateway/durable_collector_fixture.h"
 
 namespace semaphore::gateway {
 namespace {
@@ -56,6 +58,33 @@ TEST_F(CollectionEstimateTest, ADayOfTenBusyProjectsCostsWhatItSays) {
   // All of the 25 hours, and what the day before left running.
   EXPECT_GE(ledger_.counted.size(), 10'417u);
   EXPECT_LE(ledger_.counted.size(), 10'417u + 200u);
+}
+
+class PromotingEstimateTest : public DurableCollectorFixture {};
+
+TEST_F(PromotingEstimateTest, PromotionsCostWhatItSays) {
+  StartCounting();
+  for (int i = 0; i < 100; ++i) {
+    const std::string parent = absl::StrCat("parent", i);
+    semaphore_.Run(parent, absl::Minutes(1)).switch_id = "switch";
+    RunFor(absl::Minutes(2));
+    semaphore_.promotions[parent] = {{"Ship", semaphore_.Now()}};
+    semaphore_.Run(absl::StrCat("child", i), absl::Minutes(5)).promotion_of = parent;
+    RunFor(absl::Minutes(12.4));
+  }
+  RunFor(absl::Hours(2));
+  EXPECT_EQ(Promotions("Ship"), 100);
+  CollectionAssumptions assumptions;
+  assumptions.projects = 1;
+  assumptions.pipelines_per_day = 200;
+  assumptions.promoting_share = 0.5;
+  const CollectionCost cost = EstimateCollection(MetricsConfig(), 10, assumptions);
+  const auto part = std::find_if(cost.requests.begin(), cost.requests.end(),
+                                 [](const auto& each) { return each.what == "promotions"; });
+  ASSERT_NE(part, cost.requests.end());
+  // Each read is two requests.
+  EXPECT_NEAR(2.0 * static_cast<double>(semaphore_.RequestsTo("promotions")), part->per_day,
+              part->per_day * 0.1);
 }
 
 TEST_F(CollectionEstimateTest, CountsInWordsThatFit) {

@@ -57,6 +57,7 @@ class FakeSemaphore final : public client::HttpClient {
 
   // A deployment to a target of web-id whose pipeline runs for so long from now on.
   Pipeline& Deploy(const std::string& target, const std::string& id, absl::Duration length) {
+    target_created.emplace(target, Now());
     std::vector<Deployment>& history = targets[target];
     history.insert(history.begin(), {.id = id, .pipeline_id = "for-" + id, .triggered = Now()});
     return Run("for-" + id, length);
@@ -72,6 +73,7 @@ class FakeSemaphore final : public client::HttpClient {
   std::vector<std::pair<std::string, std::string>> projects = {{"web-id", "web"}};  // id, name
   std::vector<Pipeline> pipelines;                         // in order of creation
   std::map<std::string, std::vector<Deployment>> targets;  // of web-id, newest deployment first
+  std::map<std::string, absl::Time> target_created;        // by target; not told of the others
   int agents = 0;
   std::map<std::string, std::vector<Promotion>> promotions;  // by pipeline, newest first
   // Answers in place of everything else when it says something; runs before each request.
@@ -224,6 +226,8 @@ class FakeSemaphore final : public client::HttpClient {
     std::string body = "[";
     for (const auto& [id, deployments] : targets) {
       absl::StrAppend(&body, body.size() > 1 ? "," : "", R"({"id":")", id, R"(","name":"name-)", id,
+                      R"(","created_at":")",
+                      target_created.count(id) > 0 ? Iso(target_created.at(id)) : "",
                       R"(","state":"USABLE","last_deployment":)",
                       deployments.empty() ? "null" : Json(deployments.front()), "}");
     }
@@ -238,12 +242,15 @@ class FakeSemaphore final : public client::HttpClient {
     return absl::UnixEpoch();
   }
 
+  static std::string Iso(absl::Time time) {
+    return absl::FormatTime("%Y-%m-%dT%H:%M:%S.000000Z", time, absl::UTCTimeZone());
+  }
+
   std::string Json(const Deployment& deployment) const {
-    return absl::StrCat(
-        R"({"id":")", deployment.id, R"(","pipeline_id":")", deployment.pipeline_id,
-        R"(","state":")", deployment.state, R"(","triggered_by":"someone","triggered_at":")",
-        absl::FormatTime("%Y-%m-%dT%H:%M:%S.000000Z", TriggeredAt(deployment), absl::UTCTimeZone()),
-        R"("})");
+    return absl::StrCat(R"({"id":")", deployment.id, R"(","pipeline_id":")", deployment.pipeline_id,
+                        R"(","state":")", deployment.state,
+                        R"(","triggered_by":"someone","triggered_at":")",
+                        Iso(TriggeredAt(deployment)), R"("})");
   }
 
   // Ten a page. The newest one at or before the cursor is taken for the one that it came from.

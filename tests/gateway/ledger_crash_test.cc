@@ -27,11 +27,23 @@ std::unique_ptr<Ledger> OpenIn(const std::string& folder, const client::Clock& c
   return ledger.ok() ? *std::move(ledger) : nullptr;
 }
 
-CollectedBatch FirstBatch() {
-  return BatchOf({PipelineOf({.id = "a", .result = v1::PIPELINE_RESULT_FAILED, .commit = "c"})});
+WaitingDeployment DeploymentOf(const std::string& id) {
+  WaitingDeployment out;
+  out.deployment.set_deployment_id(id);
+  out.deployment.set_pipeline_id("pipeline of " + id);
+  return out;
 }
 
-// With a duplicate, a recovery, a flaky commit, a promotion, a deployment and a watermark in it.
+CollectedBatch FirstBatch() {
+  CollectedBatch batch =
+      BatchOf({PipelineOf({.id = "a", .result = v1::PIPELINE_RESULT_FAILED, .commit = "c"})});
+  batch.promotions_to_read = {{.pipeline_id = "a"}, {.pipeline_id = "read"}};
+  batch.deployments_found = {DeploymentOf("deployment"), DeploymentOf("running")};
+  return batch;
+}
+
+// With a duplicate, a recovery, a flaky commit, a promotion, a deployment, marks and what comes to
+// wait and waits no more in it.
 CollectedBatch SecondBatch() {
   CollectedBatch batch = BatchOf({PipelineOf({.id = "a", .result = v1::PIPELINE_RESULT_FAILED}),
                                   PipelineOf({.id = "b", .done = kStart + 400, .commit = "c"}),
@@ -44,8 +56,33 @@ CollectedBatch SecondBatch() {
   deployment.deployment.set_deployment_id("deployment");
   deployment.result = v1::PIPELINE_RESULT_PASSED;
   batch.watermark = absl::FromUnixSeconds(kStart + 400);
+  batch.promotions_to_read = {{.pipeline_id = "b"}};
+  batch.promotions_postponed = {{.pipeline_id = "a", .due = absl::UnixEpoch(), .tries = 1}};
+  batch.promotions_read = {"read"};
+  batch.deployments_found = {DeploymentOf("deployment"), DeploymentOf("found")};
+  batch.deployments_postponed = {DeploymentOf("running")};
+  batch.deployments_postponed[0].tries = 1;
+  batch.marks = {{"deployments/target", absl::FromUnixSeconds(kStart)}};
   return batch;
 }
+
+// All that waits, with its tries, and the mark of the target.
+std::string WaitingIn(Ledger& ledger) {
+  const absl::Time end = absl::InfiniteFuture();
+  const auto promotions = ledger.DuePromotions("acme", "project-1", end);
+  const auto deployments = ledger.DueDeployments("acme", "project-1", end, "");
+  std::string text;
+  for (const WaitingPromotion& each : *promotions) {
+    text += each.pipeline_id + std::to_string(each.tries) + " ";
+  }
+  for (const WaitingDeployment& each : *deployments) {
+    text += each.deployment.deployment_id() + std::to_string(each.tries) + " ";
+  }
+  if (ledger.Watermark("acme", "project-1", "deployments/target")->has_value()) text += "mark";
+  return text;
+}
+constexpr char kWaitingBefore[] = "a0 read0 deployment0 running0 ";
+constexpr char kWaitingAfter[] = "a1 b0 found0 running1 mark";
 
 void Commit(Ledger& ledger, const CollectedBatch& batch) {
   const absl::StatusOr<CommitOutcome> outcome = ledger.Commit(batch);
@@ -101,8 +138,10 @@ class LedgerCrash : public testing::Test {
     const auto mark = *ledger->Watermark("acme", "project-1", Ledger::kPipelinesMark);
     EXPECT_EQ(TotalsOf(*ledger), known ? truth_ : before_);
     EXPECT_EQ(mark.has_value(), known);
+    EXPECT_EQ(WaitingIn(*ledger), known ? kWaitingAfter : kWaitingBefore);
     Commit(*ledger, SecondBatch());
     EXPECT_EQ(TotalsOf(*ledger), truth_);
+    EXPECT_EQ(WaitingIn(*ledger), kWaitingAfter);
   }
 
   const client::FakeClock clock_;
@@ -121,7 +160,7 @@ TEST_F(LedgerCrash, AtEachStatementTheCommitIsWholeOrHasNotHappened) {
     ExpectAllOrNothing(folder.path());
     if (HasFailure()) return;
   }
-  EXPECT_GT(step, 50) << "that is fewer statements than a commit has";
+  EXPECT_GT(step, 70) << "that is fewer statements than a commit has";
 }
 
 TEST_F(LedgerCrash, AtEachStatementOfItsCreationTheLedgerCanBeCreatedAgain) {
@@ -147,6 +186,7 @@ TEST_F(LedgerCrash, KilledAgainAndAgainOnOneFileItStillCountsOnce) {
   const auto ledger = OpenIn(base_.path(), clock_);
   ASSERT_NE(ledger, nullptr);
   EXPECT_EQ(TotalsOf(*ledger), truth_);
+  EXPECT_EQ(WaitingIn(*ledger), kWaitingAfter);
 }
 
 // As after a loss of power: of what was written last, only a part has reached the disk.
