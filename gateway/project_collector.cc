@@ -288,6 +288,12 @@ ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pi
     if (!status.ok()) co_return status;
   }
   if (postponed.ok()) batch.watermark = watermark;
+  if (!count && watermark.has_value()) {
+    // Upstream's times may be whole seconds.
+    const absl::Time begun = collecting_.clock.WallNow() - backfill_;
+    batch.marks.emplace_back(PromotionCollector::kMark,
+                             absl::FromUnixSeconds(absl::ToUnixSeconds(begun)));
+  }
   const absl::Status status = co_await Commit(std::move(batch));
   co_return status.ok() ? postponed : status;
 }

@@ -49,9 +49,24 @@ void PromotionCollector::Await(const v1::Pipeline& pipeline, CollectedBatch& bat
   }
 }
 
+PromotionCollector::Doing PromotionCollector::ReadMark() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  if (begun_.has_value()) co_return absl::OkStatus();
+  auto ask = [&ledger = collecting_.ledger, organization = collecting_.organization,
+              project = project_.project_id] {
+    return ledger.Watermark(organization, project, kMark);
+  };
+  const absl::StatusOr<std::optional<absl::Time>> mark =
+      co_await OnThread(collecting_.ledger_thread, std::move(ask));
+  if (mark.ok()) begun_ = *mark;
+  co_return mark.status();
+}
+
 asio::awaitable<absl::Status> PromotionCollector::Poll() {
   co_await asio::this_coro::throw_if_cancelled(false);
   if (collecting_.level < CiLevel::kPipeline) co_return absl::OkStatus();
+  const absl::Status marked = co_await ReadMark();
+  if (!marked.ok()) co_return marked;
   CollectedBatch batch;
   batch.organization = collecting_.organization;
   batch.project_id = project_.project_id;
@@ -85,6 +100,7 @@ asio::awaitable<absl::Status> PromotionCollector::Poll() {
 PromotionCollector::Doing PromotionCollector::Read(WaitingPromotion waiting,
                                                    CollectedBatch& batch) const {
   co_await asio::this_coro::throw_if_cancelled(false);
+  const absl::Time since = std::max(waiting.since, begun_.value_or(absl::InfinitePast()));
   std::vector<CollectedPromotion> found;
   bool undecided = false;
   std::string token;
@@ -93,7 +109,7 @@ PromotionCollector::Doing PromotionCollector::Read(WaitingPromotion waiting,
         co_await collecting_.reads.Promotions(waiting.pipeline_id, token);
     if (!reply.ok()) co_return reply.status();
     for (const v1::Promotion& promotion : reply->promotions()) {
-      if (promotion.has_trigger_time() && ToTime(promotion.trigger_time()) < waiting.since) {
+      if (promotion.has_trigger_time() && ToTime(promotion.trigger_time()) < since) {
         continue;
       }
       const bool decided = promotion.state() != v1::PROMOTION_STATE_PROCESSING;

@@ -6,6 +6,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -19,6 +20,10 @@ struct CollectingFor;
 
 class PromotionCollector {
  public:
+  // The ledger's mark of when counting began, by our clock: promotions that were triggered before
+  // are not counted, whenever the pipelines that they started end.
+  static constexpr char kMark[] = "promotions";
+
   // Both outlive it. Of the project only the names are used.
   PromotionCollector(const CollectingFor& collecting, const ProjectState& project)
       : collecting_(collecting), project_(project) {}
@@ -39,12 +44,14 @@ class PromotionCollector {
  private:
   using Doing = boost::asio::awaitable<absl::Status>;
 
+  Doing ReadMark();
   Doing Read(WaitingPromotion waiting, CollectedBatch& batch) const;
   void Postpone(WaitingPromotion waiting, const absl::Status& status, CollectedBatch& batch) const;
   void Told(const char* event, const std::string& pipeline_id, absl::string_view message) const;
 
   const CollectingFor& collecting_;
   const ProjectState& project_;
+  std::optional<absl::Time> begun_;  // the mark, once it was read
 };
 
 }  // namespace semaphore::gateway

@@ -70,6 +70,21 @@ TEST_F(PromotionCollectorTest, APromotionWeeksAfterTheEndIsCountedWithItsPipelin
   EXPECT_EQ(Promotions("Prod"), 1);
 }
 
+TEST_F(PromotionCollectorTest, WhatWasPromotedBeforeCountingBeganIsNotCounted) {
+  Promote("a", "Staging");
+  RunFor(absl::Minutes(1));
+  semaphore_.Run("staging", absl::Minutes(9)).promotion_of = "a";
+  semaphore_.promotions["a"].insert(semaphore_.promotions["a"].begin(),
+                                    {"Before", semaphore_.Now()});
+  RunFor(absl::Seconds(90));
+  StartCounting();
+  semaphore_.promotions["a"].insert(semaphore_.promotions["a"].begin(),
+                                    {"After", semaphore_.Now()});
+  RunFor(absl::Hours(1));
+  EXPECT_EQ(Promotions("After"), 1);
+  EXPECT_EQ(AllPromotions(), 1);
+}
+
 TEST_F(PromotionCollectorTest, ARestartBetweenTheCommitAndTheReadingLosesNothing) {
   StartCounting();
   Promote("a", "Staging");
@@ -129,6 +144,7 @@ TEST_F(PromotionCollectorTest, OneThatIsNotDecidedIsWaitedForThroughARestart) {
 
 TEST_F(PromotionCollectorTest, ThoseOfOnePipelineAreReadPageByPage) {
   StartCounting();
+  RunFor(absl::Hours(1));
   semaphore_.Run("a", absl::Seconds(1)).switch_id = "switch";
   for (int i = 0; i < 120; ++i) {
     semaphore_.promotions["a"].push_back(
