@@ -147,6 +147,8 @@ ProjectCollector::Doing ProjectCollector::Look() {
     if (token.empty()) break;
   }
   for (const v1::Pipeline& pipeline : pipelines) {
+    if (pipeline.has_create_time()) newest_ = std::max(newest_, ToTime(pipeline.create_time()));
+    if (pipeline.has_done_time()) newest_ = std::max(newest_, ToTime(pipeline.done_time()));
     if (pipeline.state() == v1::PIPELINE_STATE_DONE) AddRun(pipeline);
   }
   for (v1::Pipeline& pipeline : active_.Listed(pipelines, token.empty())) {
@@ -289,10 +291,12 @@ ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pi
   }
   if (postponed.ok()) batch.watermark = watermark;
   if (!count && watermark.has_value()) {
+    const bool looks_back = backfill_ > absl::ZeroDuration();
+    const absl::Time begun = looks_back ? collecting_.clock.WallNow() - backfill_ : newest_;
     // Upstream's times may be whole seconds.
-    const absl::Time begun = collecting_.clock.WallNow() - backfill_;
-    batch.marks.emplace_back(PromotionCollector::kMark,
-                             absl::FromUnixSeconds(absl::ToUnixSeconds(begun)));
+    batch.marks.emplace_back(
+        PromotionCollector::kMark,
+        absl::Floor(begun - absl::UnixEpoch(), absl::Seconds(1)) + absl::UnixEpoch());
   }
   const absl::Status status = co_await Commit(std::move(batch));
   co_return status.ok() ? postponed : status;

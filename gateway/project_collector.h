@@ -115,6 +115,7 @@ class ProjectCollector {
   uint64_t described_ = 0;
   uint64_t described_before_poll_ = 0;
   std::set<std::pair<std::string, std::string>> discovered_;  // files and branches told
+  absl::Time newest_ = absl::InfinitePast();  // the latest that was heard of a pipeline
   bool walk_wanted_ = true;
   client::MonotonicTime last_walk_;
   std::optional<client::MonotonicTime> next_reconcile_;  // nothing: at once

@@ -20,8 +20,9 @@ struct CollectingFor;
 
 class PromotionCollector {
  public:
-  // The ledger's mark of when counting began, by our clock: promotions that were triggered before
-  // are not counted, whenever the pipelines that they started end.
+  // The ledger's mark of when counting began, by Semaphore's clock: the latest that was heard of a
+  // pipeline then. Promotions that were triggered before are not counted, whenever the pipelines
+  // that they started end.
   static constexpr char kMark[] = "promotions";
 
   // Both outlive it. Of the project only the names are used.

@@ -49,9 +49,9 @@ class Life:
         self.simulator.add_fault(**self.random.choice(FAULTS), method="GET", target_prefix=self.random.choice(FAULTY),
                                  skip=self.random.randrange(4), every=self.random.randrange(1, 4), times=4)
 
-    def run(self):
+    def run(self, project=None):
         started = self.send("POST", "plumber-workflows", {
-            "project_id": self.random.choice(self.projects), "reference": self.random.choice(REFERENCES),
+            "project_id": project or self.random.choice(self.projects), "reference": self.random.choice(REFERENCES),
             "commit_sha": self.random.choice(COMMITS), "pipeline_file": self.random.choice(FILES)})
         self.recent.append(Run(self.round, started["workflow_id"], started["pipeline_id"], False))
 
