@@ -371,19 +371,20 @@ DeploymentCollector::Doing DeploymentCollector::Settle(Failures& failures) {
   for (WaitingDeployment waiting : *due) {
     const std::string id = waiting.deployment.deployment_id();
     absl::StatusOr<std::optional<CollectedDeployment>> settled = co_await SettleOne(waiting);
-    if (absl::IsCancelled(settled.status())) co_return settled.status();
+    const absl::Status status = settled.status();
+    if (absl::IsCancelled(status)) co_return status;
     if (++asked == static_cast<size_t>(CollectorLedger::kDueAtOnce)) settled_to_ = id;
-    if (settled.ok() && settled->has_value()) {
+    failures.Add(status);
+    if (status.ok() && settled->has_value()) {
       batch.deployments.push_back(**std::move(settled));
-    } else if (!settled.ok() || waiting.tries > 0) {
-      waiting.tries = settled.ok() ? 0 : waiting.tries + 1;
+    } else if (!status.ok() || waiting.tries > 0) {
+      waiting.tries = status.ok() ? 0 : waiting.tries + 1;
       waiting.due = collecting_.clock.WallNow();
-      if (!settled.ok()) {
-        waiting.due += ReadAgainAfter(settled.status(), waiting.tries).value_or(absl::Hours(1));
+      if (!status.ok()) {
+        waiting.due += ReadAgainAfter(status, waiting.tries).value_or(absl::Hours(1));
       }
       batch.deployments_postponed.push_back(std::move(waiting));
     }
-    failures.Add(settled.status());
     if (!failures.Enough()) continue;
     settled_to_ = id;
     break;

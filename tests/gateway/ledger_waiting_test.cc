@@ -32,7 +32,7 @@ class LedgerWaitingTest : public testing::Test {
     ASSERT_TRUE(ledger.ok()) << ledger.status();
     ledger_ = *std::move(ledger);
   }
-  uint64_t Commit(CollectedBatch batch) {
+  uint64_t Commit(const CollectedBatch& batch) {
     const absl::StatusOr<CommitOutcome> outcome = ledger_->Commit(batch);
     EXPECT_TRUE(outcome.ok()) << outcome.status();
     return outcome.ok() ? outcome->dropped : 0;
@@ -40,18 +40,18 @@ class LedgerWaitingTest : public testing::Test {
   uint64_t AddPromotions(std::vector<WaitingPromotion> promotions) {
     CollectedBatch batch = BatchOf({});
     batch.promotions_to_read = std::move(promotions);
-    return Commit(std::move(batch));
+    return Commit(batch);
   }
   uint64_t Find(std::vector<WaitingDeployment> deployments) {
     CollectedBatch batch = BatchOf({});
     batch.deployments_found = std::move(deployments);
-    return Commit(std::move(batch));
+    return Commit(batch);
   }
   void Count(const std::string& deployment_id) {
     CollectedBatch batch = BatchOf({});
     batch.deployments.emplace_back().deployment.set_deployment_id(deployment_id);
     batch.deployments[0].done = clock_.WallNow();
-    Commit(std::move(batch));
+    Commit(batch);
   }
   static absl::Time At(int64_t seconds) { return absl::FromUnixSeconds(kStart + seconds); }
   static WaitingDeployment DeploymentOf(const std::string& id, const std::string& pipeline_id) {
@@ -68,6 +68,7 @@ class LedgerWaitingTest : public testing::Test {
   }
   static std::vector<std::string> IdsOf(const std::vector<WaitingDeployment>& deployments) {
     std::vector<std::string> ids;
+    ids.reserve(deployments.size());
     for (const WaitingDeployment& each : deployments) {
       ids.push_back(each.deployment.deployment_id());
     }
