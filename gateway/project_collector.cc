@@ -292,11 +292,8 @@ ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pi
   if (postponed.ok()) batch.watermark = watermark;
   if (!count && watermark.has_value()) {
     const bool looks_back = backfill_ > absl::ZeroDuration();
-    const absl::Time begun = looks_back ? collecting_.clock.WallNow() - backfill_ : newest_;
-    // Upstream's times may be whole seconds.
-    batch.marks.emplace_back(
-        PromotionCollector::kMark,
-        absl::Floor(begun - absl::UnixEpoch(), absl::Seconds(1)) + absl::UnixEpoch());
+    batch.marks.emplace_back(PromotionCollector::kMark,
+                             looks_back ? collecting_.clock.WallNow() - backfill_ : newest_);
   }
   const absl::Status status = co_await Commit(std::move(batch));
   co_return status.ok() ? postponed : status;

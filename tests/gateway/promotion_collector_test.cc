@@ -73,9 +73,10 @@ TEST_F(PromotionCollectorTest, APromotionWeeksAfterTheEndIsCountedWithItsPipelin
 TEST_F(PromotionCollectorTest, WhatWasPromotedBeforeCountingBeganIsNotCounted) {
   Promote("a", "Staging");
   RunFor(absl::Minutes(1));
-  semaphore_.Run("staging", absl::Minutes(9)).promotion_of = "a";
   semaphore_.promotions["a"].insert(semaphore_.promotions["a"].begin(),
                                     {"Before", semaphore_.Now()});
+  RunFor(absl::Milliseconds(100));
+  semaphore_.Run("staging", absl::Minutes(9)).promotion_of = "a";
   RunFor(absl::Seconds(90));
   StartCounting();
   semaphore_.promotions["a"].insert(semaphore_.promotions["a"].begin(),
