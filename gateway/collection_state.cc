@@ -10,8 +10,6 @@ namespace {
 
 constexpr std::array<std::string_view, kActiveStates> kActiveWords = {
     "initializing", "pending", "queuing", "running", "stopping"};
-constexpr std::array<std::string_view, 5> kResultWords = {"passed", "failed", "stopped", "canceled",
-                                                          "unknown"};
 // In the order of v1::DeploymentTargetState.
 constexpr std::array<std::string_view, 5> kTargetWords = {"unknown", "syncing", "usable",
                                                           "unusable", "cordoned"};
@@ -107,7 +105,7 @@ void AddLastRuns(const Projects& projects, StateBounds bounds, StateFamilies& ou
       for (const std::string_view word : kResultWords) {
         std::vector<std::string> with_result = labels;
         with_result.emplace_back(word);
-        result.Set(std::move(with_result), word == ResultWord(run.result) ? 1 : 0);
+        result.Set(std::move(with_result), word == ToWord(run.result) ? 1 : 0);
       }
       time.Set(labels, Seconds(run.done));
       duration.Set(labels, absl::ToDoubleSeconds(run.duration));
@@ -215,25 +213,6 @@ StateFamilies MakeStateFamilies(const CollectionState& state, StateBounds bounds
   AddTargets(state.projects, bounds, out);
   AddOrganizations(state, bounds, out);
   return out;
-}
-
-std::string_view ResultWord(v1::PipelineResult result) {
-  switch (result) {
-    case v1::PIPELINE_RESULT_PASSED:
-      return "passed";
-    case v1::PIPELINE_RESULT_FAILED:
-      return "failed";
-    case v1::PIPELINE_RESULT_STOPPED:
-      return "stopped";
-    case v1::PIPELINE_RESULT_CANCELED:
-      return "canceled";
-    default:
-      return "unknown";
-  }
-}
-
-absl::Time ToTime(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 
 }  // namespace semaphore::gateway

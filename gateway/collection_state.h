@@ -80,11 +80,6 @@ struct StateBounds {
 };
 StateFamilies MakeStateFamilies(const CollectionState& state, StateBounds bounds);
 
-// "passed"; "unknown" where upstream said nothing that we know.
-std::string_view ResultWord(v1::PipelineResult result);
-
-absl::Time ToTime(const google::protobuf::Timestamp& time);
-
 }  // namespace semaphore::gateway
 
 #endif  // SEMAPHORE_GATEWAY_COLLECTION_STATE_H_

@@ -5,15 +5,30 @@
 namespace semaphore::gateway {
 namespace {
 
-absl::Time ToTime(const google::protobuf::Timestamp& time) {
-  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
-}
-
 bool IsVerdict(v1::PipelineResult result) {
   return result == v1::PIPELINE_RESULT_PASSED || result == v1::PIPELINE_RESULT_FAILED;
 }
 
 }  // namespace
+
+std::string_view ToWord(v1::PipelineResult result) {
+  switch (result) {
+    case v1::PIPELINE_RESULT_PASSED:
+      return "passed";
+    case v1::PIPELINE_RESULT_FAILED:
+      return "failed";
+    case v1::PIPELINE_RESULT_STOPPED:
+      return "stopped";
+    case v1::PIPELINE_RESULT_CANCELED:
+      return "canceled";
+    default:
+      return "unknown";
+  }
+}
+
+absl::Time ToTime(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
 
 LastRun LastRun::Of(const v1::Pipeline& pipeline) {
   LastRun run;

@@ -3,12 +3,21 @@
 #ifndef SEMAPHORE_GATEWAY_LAST_RUN_H_
 #define SEMAPHORE_GATEWAY_LAST_RUN_H_
 
+#include <array>
 #include <string>
+#include <string_view>
 
 #include "absl/time/time.h"
 #include "semaphore/v1/pipeline.pb.h"
 
 namespace semaphore::gateway {
+
+inline constexpr std::array<std::string_view, 5> kResultWords = {"passed", "failed", "stopped",
+                                                                 "canceled", "unknown"};
+// "unknown" where upstream said nothing that we know.
+std::string_view ToWord(v1::PipelineResult result);
+
+absl::Time ToTime(const google::protobuf::Timestamp& time);
 
 // A stopped or canceled run says nothing about whether the code is well, so it replaces neither a
 // passed nor a failed one; what it does replace is the time of the last run.

@@ -1,14 +1,9 @@
 #include "gateway/ledger.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <map>
 #include <mutex>
 #include <set>
@@ -19,9 +14,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "client/string_view.h"
 #include "gateway/ci_catalog.h"
 #include "gateway/label_value.h"
+#include "gateway/ledger_lock.h"
 #include "gateway/ledger_waiting.h"
 #include "gateway/sqlite.h"
 
@@ -30,7 +25,6 @@ namespace {
 
 // "SemL", so that no other program's file is taken for ours.
 constexpr int64_t kApplicationId = 0x53656D4C;
-constexpr char kMarker[] = "created\n";
 // Cleaned label values hold no control character.
 constexpr char kSeparator[] = "\x1f";
 constexpr absl::Duration kTouchInterval = absl::Hours(24);
@@ -158,61 +152,6 @@ absl::Time DoneOf(const v1::Pipeline& pipeline, absl::Time otherwise) {
   return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
 }
 
-absl::Status SystemError(const std::string& path, std::string_view doing) {
-  const int error = errno;
-  const std::string text =
-      absl::StrCat("cannot ", client::ToAbsl(doing), " ", path, ": ", std::strerror(error));
-  if (error == ENOSPC || error == EDQUOT) return absl::ResourceExhaustedError(text);
-  return absl::PermissionDeniedError(
-      absl::StrCat(text, "; the state directory must be a folder that this process may write to"));
-}
-
-// Held while a ledger is open, and released by the kernel however its process ends. Its content
-// says that the ledger was created, so that one that is gone is not mistaken for a first start.
-class LockFile {
- public:
-  static absl::StatusOr<std::unique_ptr<LockFile>> Take(const std::string& path) {
-    std::unique_ptr<LockFile> lock(new LockFile);
-    lock->file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock->file_ < 0) return SystemError(path, "open");
-    if (flock(lock->file_, LOCK_EX | LOCK_NB) != 0) {
-      if (errno != EWOULDBLOCK) return SystemError(path, "lock");
-      return absl::FailedPreconditionError(absl::StrCat(
-          "another process holds ", path,
-          ": two collectors must not count into one ledger; stop the other, or give this one a "
-          "state directory of its own"));
-    }
-    char content[sizeof(kMarker)] = {};
-    const ssize_t size = pread(lock->file_, content, sizeof(content), 0);
-    if (size < 0) return SystemError(path, "read");
-    lock->marked_ = size > 0;
-    return lock;
-  }
-  ~LockFile() {
-    if (file_ >= 0) close(file_);
-  }
-  LockFile(const LockFile&) = delete;
-  LockFile& operator=(const LockFile&) = delete;
-
-  bool marked() const { return marked_; }
-
-  absl::Status Mark(const std::string& path) {
-    if (marked_) return absl::OkStatus();
-    const ssize_t size = sizeof(kMarker) - 1;
-    if (pwrite(file_, kMarker, sizeof(kMarker) - 1, 0) != size || fsync(file_) != 0) {
-      return SystemError(path, "write");
-    }
-    marked_ = true;
-    return absl::OkStatus();
-  }
-
- private:
-  LockFile() = default;
-
-  int file_ = -1;
-  bool marked_ = false;
-};
-
 }  // namespace
 
 class Ledger::State {
@@ -297,7 +236,7 @@ class Ledger::State {
   const RunCounter counter_;
   const client::Clock& clock_;
 
-  std::unique_ptr<LockFile> lock_;  // outlives the connection
+  std::unique_ptr<LedgerLock> lock_;  // outlives the connection
   std::unique_ptr<Sqlite> file_;
   std::vector<Family> families_;  // in the catalogue's order
   std::map<std::string_view, size_t> index_;
@@ -389,12 +328,9 @@ void Ledger::SeriesScraped(uint64_t generation, std::string_view scraper) {
 Ledger::Stats Ledger::GetStats() const { return state_->GetStats(); }
 
 absl::Status Ledger::State::Open() {
-  if (mkdir(options_.state_dir.c_str(), 0700) != 0 && errno != EEXIST) {
-    return SystemError(options_.state_dir, "make the folder");
-  }
   const std::string path = absl::StrCat(options_.state_dir, "/ledger.sqlite3");
-  const std::string lock_path = absl::StrCat(path, ".lock");
-  absl::StatusOr<std::unique_ptr<LockFile>> lock = LockFile::Take(lock_path);
+  absl::StatusOr<std::unique_ptr<LedgerLock>> lock =
+      LedgerLock::Take(options_.state_dir, "ledger.sqlite3.lock");
   if (!lock.ok()) return lock.status();
   lock_ = *std::move(lock);
   struct stat info = {};
@@ -406,7 +342,7 @@ absl::Status Ledger::State::Open() {
   if (!file.ok()) return file.status();
   file_ = *std::move(file);
   if (absl::Status status = CheckFile(); !status.ok()) return status;
-  if (absl::Status status = lock_->Mark(lock_path); !status.ok()) return status;
+  if (absl::Status status = lock_->Mark(); !status.ok()) return status;
   if (absl::Status status = Load(); !status.ok()) return status;
   Publish();
   return absl::OkStatus();

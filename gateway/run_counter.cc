@@ -34,8 +34,6 @@ constexpr std::string_view kPromotions = "semaphoreci_promotions_total";
 constexpr std::string_view kDeployments = "semaphoreci_deployments_total";
 constexpr std::string_view kLeadTime = "semaphoreci_deployment_lead_time_seconds";
 
-constexpr std::array<std::string_view, 5> kResults = {"passed", "failed", "stopped", "canceled",
-                                                      "unknown"};
 constexpr std::array<std::string_view, 3> kJobResults = {"passed", "failed", "stopped"};
 constexpr std::array<std::string_view, 10> kReasons = {
     "test",     "malformed",    "stuck",   "user",    "internal",
@@ -51,21 +49,6 @@ constexpr size_t kMaxRefBytes = 1024;
 constexpr int64_t kMaxPatternBytes = int64_t{1} << 20;
 // Keys of memory hold names that upstream chose.
 constexpr char kSeparator = '\x1f';
-
-std::string_view ToWord(v1::PipelineResult result) {
-  switch (result) {
-    case v1::PIPELINE_RESULT_PASSED:
-      return "passed";
-    case v1::PIPELINE_RESULT_FAILED:
-      return "failed";
-    case v1::PIPELINE_RESULT_STOPPED:
-      return "stopped";
-    case v1::PIPELINE_RESULT_CANCELED:
-      return "canceled";
-    default:
-      return "unknown";
-  }
-}
 
 std::string_view ToWord(v1::JobResult result) {
   switch (result) {
@@ -545,7 +528,7 @@ std::vector<ZeroSeries> RunCounter::PipelineZeros(const Project& project, std::s
     zeros.Add(kWorkflowRuns, {type, std::string(trigger)});
   }
   if (Exports(kPipelineRuns)) {
-    for (const std::string_view result : kResults) {
+    for (const std::string_view result : kResultWords) {
       zeros.Add(kPipelineRuns, {file, ref.label, type, std::string(result)});
       zeros.Add(kRunDuration, {file, std::string(result)});
     }
@@ -584,7 +567,7 @@ std::vector<ZeroSeries> RunCounter::PipelineZeros(const Project& project,
   };
   for (const v1::Block& block : pipeline.blocks()) {
     const std::string name = CleanLabelValue(block.name());
-    for (const std::string_view result : kResults) add(kBlockRuns, result, {name});
+    for (const std::string_view result : kResultWords) add(kBlockRuns, result, {name});
     if (!Exports(kJobRuns)) continue;
     std::set<std::string> jobs;
     for (const v1::BlockJob& job : block.jobs()) jobs.insert(JobLabel(job.name()));
@@ -600,7 +583,7 @@ std::vector<ZeroSeries> RunCounter::TargetZeros(const Project& project,
                                                 std::string_view target) const {
   Zeros zeros(project);
   const std::string label = CleanLabelValue(target);
-  for (const std::string_view result : kResults) {
+  for (const std::string_view result : kResultWords) {
     for (const std::string_view who : kWho) {
       zeros.Add(kDeployments, {label, std::string(result), std::string(who)});
     }
