@@ -1,6 +1,7 @@
 """What people and bad networks do to a simulated Semaphore, one thing at a time, as `random` will have it."""
 
 import collections
+import itertools
 import json
 
 # How a pipeline ends is in the beginning of its branch's name: the oddest ones here pass, and yet they carry the label of one that does
@@ -33,6 +34,10 @@ class Life:
         self.projects = [simulator.ids["project_id"], simulator.ids["other_project_id"]]
         self.recent = collections.deque()  # of Run
         self.round = 0
+        # Promotions to these are deployments.
+        for number, (project, target) in enumerate(itertools.product(self.projects, ("staging", "production"))):
+            self.send("POST", "deployment_targets", {"project_id": project, "name": target,
+                                                     "unique_token": f"00000000-0000-4000-8000-{number:012}"})
 
     def begin_round(self, number):
         self.round = number
@@ -84,6 +89,14 @@ class Life:
         """Some are refused: not every pipeline has promotions, not every one passed, and one target is cordoned."""
         promotion = {"pipeline_id": self.one().pipeline_id, "override": self.random.random() < 0.3, **self.random.choice(PROMOTIONS)}
         self.simulator.send("POST", "promotions", promotion)
+
+    def promote_one_that_passed(self):
+        """The youngest that can be."""
+        self.simulator.control("DELETE", "faults")  # they would strike us
+        for pipeline in self.simulator.get(f"pipelines?project_id={self.projects[0]}&page_size=99")[1]:
+            if pipeline["switch_id"] and pipeline["result"] == "PASSED":
+                return self.send("POST", "promotions", {"pipeline_id": pipeline["ppl_id"], "name": "Staging"})
+        raise AssertionError("no pipeline that passed has promotions")
 
     def one(self):
         return self.random.choice(self.recent)

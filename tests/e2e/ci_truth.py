@@ -5,8 +5,6 @@ catalogue promises for it. Nothing here comes from the gateway.
   …
   happened = since(before, events(read(simulator), refs))
   growth(happened, {"semaphoreci_pipeline_runs_total": (), …})
-
-Deployments are missing: the simulator has none that end while it runs.
 """
 
 import collections
@@ -31,8 +29,23 @@ def read(simulator):
             "blocks": {one: simulator.get(f"pipelines/{one}?detailed=true")[1]["blocks"] for one in done},
             "promotions": {one["ppl_id"]: listed(simulator, f"promotions?pipeline_id={one['ppl_id']}")
                            for one in pipelines if one["switch_id"]},
+            "deployments": {target["name"]: history(simulator, target["id"])
+                            for target in simulator.get(f"deployment_targets?project_id={project['metadata']['id']}")[1]},
+            "workflows": {one["wf_id"]: one for one in
+                          listed(simulator, f"plumber-workflows?project_id={project['metadata']['id']}")},
             "jobs": jobs}
     return facts
+
+
+def history(simulator, target_id):
+    """Of a deployment target, all of it."""
+    found, cursor = [], ""
+    while True:
+        page = simulator.get(f"deployment_targets/{target_id}/history{cursor}")[1]
+        found += page["deployments"]
+        if not page["cursor_before"]:
+            return found
+        cursor = f"?cursor_type=BEFORE&cursor_value={page['cursor_before']}"
 
 
 def listed(simulator, path):
@@ -77,6 +90,8 @@ def events(facts, refs):
         add_flaky_commits(done, add)
         for pipeline, promotions in of_project["promotions"].items():
             add_promotions(pipeline, promotions, add)
+        for target, deployments in of_project["deployments"].items():
+            add_deployments(target, deployments, {one["ppl_id"]: one for one in done}, of_project["workflows"], add)
     return found
 
 
@@ -147,9 +162,25 @@ def add_flaky_commits(done, add):
 
 def add_promotions(pipeline_id, promotions, add):
     for one in promotions:
-        trigger = "auto" if one["triggered_by"] == "Pipeline Done request" else "manual"
         add("promotions_total", [pipeline_id, one["name"], moment(one["triggered_at"])], promotion=one["name"], status=one["status"],
-            trigger=trigger)
+            trigger=trigger_of(one))
+
+
+def add_deployments(target, deployments, done, workflows, add):
+    """One whose pipeline is not done, or is none that there is, has not ended."""
+    for one in deployments:
+        pipeline = done.get(one["pipeline_id"])
+        if pipeline is None and one["state"] != "FAILED":
+            continue
+        result = pipeline["result"].lower() if pipeline else "failed"
+        add("deployments_total", [one["id"]], target=target, result=result, trigger=trigger_of(one))
+        if result == "passed":
+            began = moment(workflows[pipeline["wf_id"]]["created_at"])
+            add("deployment_lead_time_seconds", [one["id"]], seconds(began, moment(pipeline["done_at"])), target=target)
+
+
+def trigger_of(one):
+    return "auto" if one["triggered_by"] == "Pipeline Done request" else "manual"
 
 
 def file_of(pipeline):

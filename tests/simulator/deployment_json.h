@@ -10,7 +10,7 @@
 namespace semaphore::simulator {
 
 boost::json::value DeploymentJson(const DeploymentTarget& target, const Deployment& deployment,
-                                  Dialect dialect);
+                                  Dialect dialect, absl::Time now);
 
 }  // namespace semaphore::simulator
 

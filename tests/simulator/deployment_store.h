@@ -73,7 +73,8 @@ struct Deployment {
   std::string pipeline_id;  // empty until it is started
   std::string triggered_by;
   std::string switch_id;
-  std::string_view state;  // PENDING, STARTED, FAILED
+  absl::Time decided_at = absl::InfinitePast();  // PENDING and without a pipeline before
+  std::string_view state;                        // PENDING, STARTED, FAILED
   std::string state_message;
   absl::Time triggered_at;
   std::string git_ref_type;  // branch, tag, pr

@@ -312,7 +312,7 @@ Reply List(Service& service, const Call& call) {
     const auto& deployments = store.DeploymentsTo(target->id);
     if (!deployments.empty()) {
       json["last_deployment"] =
-          DeploymentJson(*target, deployments.front(), service.options.dialect);
+          DeploymentJson(*target, deployments.front(), service.options.dialect, call.now);
     }
     items.push_back(std::move(json));
   }

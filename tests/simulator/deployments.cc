@@ -204,7 +204,7 @@ Reply History(Service& service, const Call& call) {
   const HistoryPage page = PageOf(store.DeploymentsTo(target->id), Filter(call), *type, micros);
   boost::json::array deployments;
   for (const Deployment* deployment : page.deployments) {
-    deployments.push_back(DeploymentJson(*target, *deployment, service.options.dialect));
+    deployments.push_back(DeploymentJson(*target, *deployment, service.options.dialect, call.now));
   }
   return JsonReply(boost::json::object{{"deployments", deployments},
                                        {"cursor_before", page.before_micros},
@@ -214,7 +214,8 @@ Reply History(Service& service, const Call& call) {
 }  // namespace
 
 boost::json::value DeploymentJson(const DeploymentTarget& target, const Deployment& deployment,
-                                  Dialect dialect) {
+                                  Dialect dialect, absl::Time now) {
+  const bool decided = deployment.decided_at <= now;
   boost::json::array env_vars;
   for (const auto& [name, value] : deployment.env_vars) {
     env_vars.push_back(boost::json::object{{"name", name}, {"value", value}});
@@ -223,11 +224,11 @@ boost::json::value DeploymentJson(const DeploymentTarget& target, const Deployme
                            {"target_id", target.id},
                            {"target_name", deployment.target_name},
                            {"prev_pipeline_id", deployment.prev_pipeline_id},
-                           {"pipeline_id", deployment.pipeline_id},
+                           {"pipeline_id", decided ? deployment.pipeline_id : ""},
                            {"triggered_by", deployment.triggered_by},
                            {"triggered_at", IsoText(deployment.triggered_at)},
-                           {"state", deployment.state},
-                           {"state_message", deployment.state_message},
+                           {"state", decided ? deployment.state : "PENDING"},
+                           {"state_message", decided ? deployment.state_message : ""},
                            {"switch_id", deployment.switch_id},
                            {"env_vars", env_vars}};
   // Nobody is asked about, so this says nothing.

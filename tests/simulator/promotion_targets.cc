@@ -16,15 +16,20 @@ constexpr std::array<PromotionParameter, 1> kRollbackParameters = {
 constexpr std::string_view kProductionFile = ".semaphore/production.yml";
 
 constexpr std::array<PromotionTarget, 10> kTargets = {
-    PromotionTarget{.name = "Staging", .pipeline_file = ".semaphore/staging.yml"},
+    PromotionTarget{.name = "Staging",
+                    .pipeline_file = ".semaphore/staging.yml",
+                    .deployment_target = "staging"},
     PromotionTarget{.name = "Production",
                     .pipeline_file = kProductionFile,
-                    .parameters = kProductionParameters},
+                    .parameters = kProductionParameters,
+                    .deployment_target = "production"},
     PromotionTarget{.name = "Rollback",
                     .pipeline_file = ".semaphore/rollback.yml",
                     .parameters = kRollbackParameters},
-    PromotionTarget{
-        .name = "Unschedulable", .pipeline_file = ".semaphore/missing.yml", .schedules = false},
+    PromotionTarget{.name = "Unschedulable",
+                    .pipeline_file = ".semaphore/missing.yml",
+                    .deployment_target = "production",
+                    .schedules = false},
     PromotionTarget{.name = "Syncing target",
                     .pipeline_file = kProductionFile,
                     .refusal = "deployment target is syncing"},

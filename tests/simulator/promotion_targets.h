@@ -22,6 +22,8 @@ struct PromotionTarget {
   std::string_view name;
   std::string_view pipeline_file;
   std::span<const PromotionParameter> parameters = {};
+  // Each promotion deploys to the deployment target of that name, where its project has one.
+  std::string_view deployment_target = {};
   std::string_view refusal = {};  // by the deployment target in front of it; empty: none
   bool schedules = true;          // false: triggering works, and then no pipeline can be scheduled
 };

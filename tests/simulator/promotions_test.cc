@@ -159,6 +159,35 @@ TEST_F(PromotionsTest, APromotionThatCannotBeScheduledFails) {
   EXPECT_EQ(promotion.at("scheduled_pipeline_id").as_string(), "");
 }
 
+TEST_F(PromotionsTest, ADeploymentTargetOfThatNameHasThemInItsHistory) {
+  Start();
+  const TestReply created =
+      client().PostForm("/deployment_targets", "name=production&project_id=" + ids().project +
+                                                   "&unique_token=" + ids().done_pipeline);
+  ASSERT_EQ(created.status, 200) << created.body;
+  const std::string id(created.Json().at("id").as_string());
+  const auto history = [&] {
+    return client().Get("/deployment_targets/" + id + "/history").Json().at("deployments");
+  };
+  EXPECT_EQ(Trigger(ids().done_pipeline, "name=Staging").status, 200);
+  EXPECT_TRUE(history().as_array().empty());
+
+  EXPECT_EQ(Trigger(ids().done_pipeline, "name=Production").status, 200);
+  EXPECT_EQ(history().at(0).at("state").as_string(), "PENDING");
+  EXPECT_EQ(history().at(0).at("pipeline_id").as_string(), "");
+  time_.Advance(absl::Seconds(1));
+  EXPECT_EQ(history().at(0).at("state").as_string(), "STARTED");
+  EXPECT_EQ(history().at(0).at("target_name").as_string(), "Production");
+  EXPECT_EQ(history().at(0).at("pipeline_id").as_string(),
+            List(ids().done_pipeline).Json().at(0).at("scheduled_pipeline_id").as_string());
+
+  EXPECT_EQ(Trigger(ids().done_pipeline, "name=Unschedulable").status, 200);
+  time_.Advance(absl::Seconds(1));
+  EXPECT_EQ(history().as_array().size(), 2U);
+  EXPECT_EQ(history().at(0).at("state").as_string(), "FAILED");
+  EXPECT_NE(history().at(0).at("state_message").as_string(), "");
+}
+
 TEST_F(PromotionsTest, ATokenTriggersOnceWhateverThePipeline) {
   Start();
   const std::string form = "name=Staging&override=true&request_token=t";

@@ -398,9 +398,36 @@ bool World::Promote(const PromotionRequest& request, absl::Time now) {
     PlanByBranch(pipeline);
     promotion.scheduled_pipeline_id = pipeline.id;
   }
+  Deploy(request, promotion);
   promotions.push_back(std::move(promotion));
   if (!request.request_token.empty()) promotion_tokens_.insert(request.request_token);
   return true;
+}
+
+void World::Deploy(const PromotionRequest& request, const Promotion& promotion) {
+  const Pipeline& promoted = *FindPipeline(request.pipeline_id);
+  const DeploymentTarget* const target =
+      deployments_.FindByName(promoted.workflow->project_id, request.target->deployment_target);
+  if (target == nullptr) return;
+  const std::string& branch = promoted.workflow->branch_name;
+  const bool starts = !promotion.scheduled_pipeline_id.empty();
+  Deployment deployment;
+  deployment.id = seeded_.Uuid("promoted deployment", deployments_.NextNumber());
+  deployment.target_name = promotion.target_name;
+  deployment.prev_pipeline_id = promoted.id;
+  deployment.pipeline_id = promotion.scheduled_pipeline_id;
+  deployment.triggered_by = promotion.triggered_by;
+  deployment.switch_id = promoted.switch_id;
+  deployment.decided_at = promotion.ScheduledAt();
+  deployment.state = starts ? "STARTED" : "FAILED";
+  deployment.state_message = starts ? "" : "The pipeline file could not be read.";
+  deployment.triggered_at = promotion.triggered_at;
+  deployment.git_ref_type = branch.starts_with("refs/tags/")      ? "tag"
+                            : branch.starts_with("pull-request-") ? "pr"
+                                                                  : "branch";
+  deployment.git_ref_label = branch;
+  deployment.env_vars = request.parameters;
+  deployments_.AddDeployment(target->id, std::move(deployment));
 }
 
 int World::StopWorkflow(std::string_view workflow_id, absl::Time now) {

@@ -235,6 +235,8 @@ class World {
  private:
   void SeedDeployments(const SimulatorOptions& options, absl::Time start);
   void AddSeededProject(int index, const SimulatorOptions& options, absl::Time start);
+  // To the target's deployment target, where the project has it.
+  void Deploy(const PromotionRequest& request, const Promotion& promotion);
   void AddSeededPromotions(const Pipeline& pipeline, int count, absl::Time start);
   Pipeline& Add(Workflow workflow, std::string_view pipeline_file);
   Pipeline& AddPipeline(const Workflow& workflow, std::string id, std::string_view pipeline_file,
