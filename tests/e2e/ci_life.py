@@ -94,7 +94,7 @@ class Life:
         """The youngest that can be."""
         self.simulator.control("DELETE", "faults")  # they would strike us
         for pipeline in self.simulator.get(f"pipelines?project_id={self.projects[0]}&page_size=99")[1]:
-            if pipeline["switch_id"] and pipeline["result"] == "PASSED":
+            if pipeline["switch_id"] and pipeline.get("result") == "PASSED":
                 return self.send("POST", "promotions", {"pipeline_id": pipeline["ppl_id"], "name": "Staging"})
         raise AssertionError("no pipeline that passed has promotions")
 
