@@ -29,6 +29,7 @@ constexpr int kDescribeTries = 3;
 constexpr int kLonelyDescribeTries = 20;
 constexpr size_t kMaxUndescribed = 1000;
 constexpr size_t kMaxUnreadable = 1000;
+constexpr absl::Duration kPromotionsOfOld = absl::Hours(1);
 constexpr size_t kMaxDiscovered = 5000;  // files on refs
 
 absl::Time DoneTime(const v1::Pipeline& pipeline) {
@@ -271,7 +272,9 @@ ProjectCollector::Doing ProjectCollector::CommitNew(std::vector<v1::Pipeline> pi
   batch.count = count;
   absl::Status postponed;
   for (v1::Pipeline& pipeline : pipelines) {
-    if (count) promotions_.Await(pipeline, batch);
+    // What ended just before counting began may be promoted just after.
+    const bool recent = DoneTime(pipeline) > collecting_.clock.WallNow() - kPromotionsOfOld;
+    if (count || recent) promotions_.Await(pipeline, batch);
     if (!detailed) {
       batch.pipelines.push_back({std::move(pipeline), {}});
       continue;

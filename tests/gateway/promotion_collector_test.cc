@@ -86,6 +86,22 @@ TEST_F(PromotionCollectorTest, WhatWasPromotedBeforeCountingBeganIsNotCounted) {
   EXPECT_EQ(AllPromotions(), 1);
 }
 
+TEST_F(PromotionCollectorTest, WhatEndedBeforeCountingBeganMayBePromotedAfter) {
+  Promote("a", "Staging");
+  RunFor(absl::Minutes(10));
+  semaphore_.Run("last", absl::Seconds(1));
+  RunFor(absl::Minutes(1));
+  StartCounting();
+  semaphore_.promotions["a"].insert(semaphore_.promotions["a"].begin(),
+                                    {.name = "After",
+                                     .triggered = semaphore_.Now(),
+                                     .status = "failed",
+                                     .triggered_by = "someone"});
+  RunFor(absl::Hours(2));
+  EXPECT_EQ(Promotions("After", "failed", "manual"), 1);
+  EXPECT_EQ(AllPromotions(), 1);
+}
+
 TEST_F(PromotionCollectorTest, ARestartBetweenTheCommitAndTheReadingLosesNothing) {
   StartCounting();
   Promote("a", "Staging");
