@@ -5,8 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <condition_variable>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <random>
 #include <set>
@@ -172,8 +174,14 @@ class CollectorFixture : public testing::Test {
                               time_.context().get_executor(),
                               time_.TheSleeper()};
   std::unique_ptr<client::Upstream> upstream_;
+  std::mutex log_mutex_;  // of the next two: the log has a thread of its own
+  std::condition_variable log_written_;
   std::vector<std::string> log_lines_;
-  Log log_{time_.clock(), {}, [this](std::string_view line) { log_lines_.emplace_back(line); }};
+  Log log_{time_.clock(), {}, [this](std::string_view line) {
+             const std::lock_guard lock(log_mutex_);
+             log_lines_.emplace_back(line);
+             log_written_.notify_all();
+           }};
   LedgerInMemory ledger_;
   Collector::Options options_;
   Collector::Organization organization_;

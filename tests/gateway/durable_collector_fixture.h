@@ -7,11 +7,13 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "gateway/ledger.h"
 #include "tests/gateway/collector_fixture.h"
 #include "tests/gateway/ledger_fixture.h"
@@ -117,9 +119,17 @@ class DurableCollectorFixture : public CollectorFixture {
   double AllDeployments() { return All("semaphoreci_deployments_total"); }
   double AllPromotions() { return All("semaphoreci_promotions_total"); }
 
-  bool Logged(std::string_view event) const {
-    return std::any_of(log_lines_.begin(), log_lines_.end(),
-                       [event](const std::string& line) { return line.find(event) != line.npos; });
+  // Among all that was logged so far: lines are written in order, so a last one is waited for.
+  bool Logged(std::string_view event) {
+    const std::string last = absl::StrCat("asked_", ++asked_);
+    log_.Info(last, {});
+    const auto holds = [this](std::string_view text) {
+      return std::any_of(log_lines_.begin(), log_lines_.end(),
+                         [text](const std::string& line) { return line.find(text) != line.npos; });
+    };
+    std::unique_lock lock(log_mutex_);
+    log_written_.wait(lock, [&] { return holds(last); });
+    return holds(event);
   }
   // Semaphore answers so to whatever begins with that, until it is told otherwise.
   void Fail(std::string prefix, int status) {
@@ -139,6 +149,8 @@ class DurableCollectorFixture : public CollectorFixture {
     const auto found = totals.find(NameOf(family, labels));
     return found == totals.end() ? 0 : found->second;
   }
+
+  int asked_ = 0;
 };
 
 }  // namespace semaphore::gateway
