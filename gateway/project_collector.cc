@@ -330,9 +330,13 @@ ProjectCollector::Reading<CollectedPipeline> ProjectCollector::WithDetails(v1::P
     for (const v1::BlockJob& entry : block.jobs()) {
       if (entry.job_id().empty()) continue;
       absl::StatusOr<v1::Job> job = co_await collecting_.reads.Job(entry.job_id());
-      if (!job.ok() && !IsAbsence(job.status())) missing.Update(job.status());
-      if (!job.ok() && !IsAbsence(job.status()) && !absl::IsInternal(job.status())) break;
-      if (job.ok()) out.jobs.push_back(*std::move(job));
+      if (job.ok()) {
+        out.jobs.push_back(*std::move(job));
+      } else if (absl::IsInternal(job.status())) {
+        missing.Update(job.status());
+      } else if (!IsAbsence(job.status())) {
+        co_return job.status();
+      }
     }
   }
   if (missing.ok()) {
